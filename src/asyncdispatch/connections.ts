@@ -1,0 +1,219 @@
+import { Domain, NativeAddress, type Port, requirePort } from "../address.ts";
+import type { Future } from "../asyncfutures.ts";
+import { async } from "../asyncmacro.ts";
+import { getGlobalDispatcher } from "../dispatcher.ts";
+import { AssertionDefect } from "../errors.ts";
+import { Readiness } from "../native/abi.ts";
+import type { AsyncFD } from "../native/selector.ts";
+import { callFailure, errno, socket as native } from "../native/socket.ts";
+import { type LookupRequest, resolve } from "../resolver.ts";
+import {
+  closeSocket,
+  createAsyncNativeSocket,
+  domainOf,
+  type InheritableOption,
+  Protocol,
+  registerOwn,
+  requireAddress,
+  requireInteger,
+  SockType,
+  sockTypeOf,
+  takePendingError,
+} from "./sockets.ts";
+import { flagsOf, isDisconnection, Operation, SocketFlag, type TransferOptions } from "./transfer.ts";
+
+/** Options of {@link accept}. */
+export interface AcceptOptions extends TransferOptions, InheritableOption {}
+
+/** Errors of one connection that was given up before it was accepted: the next one is waited for. */
+const passingAcceptErrors = new Set<number | undefined>([
+  errno.EAGAIN,
+  errno.ECONNABORTED,
+  errno.EPROTO,
+  errno.ENETDOWN,
+  errno.ENETUNREACH,
+  errno.EHOSTUNREACH,
+]);
+
+/** Errors of a process or a system that has no room for another connection. */
+const exhaustionErrors = new Set<number | undefined>([errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM]);
+
+const acceptedAddress = new NativeAddress();
+
+class Accept<T> extends Operation<T> {
+  private readonly inheritable: number;
+  private readonly result: (client: AsyncFD) => T;
+
+  constructor(options: AcceptOptions | undefined, result: (client: AsyncFD) => T) {
+    super("accept", flagsOf(options));
+    this.inheritable = options?.inheritable ? 1 : 0;
+    this.result = result;
+  }
+
+  ready(fd: AsyncFD): boolean {
+    const accepted = native.socket_accept(fd, acceptedAddress.memory, this.inheritable);
+    if (accepted >= 0) this.finish(accepted as AsyncFD);
+    else if (passingAcceptErrors.has(-accepted) || isDisconnection(this.flags, -accepted)) return false;
+    else {
+      this.future.fail(callFailure(accepted, "accept"));
+      if (exhaustionErrors.has(-accepted)) this.pause(fd);
+    }
+    return true;
+  }
+
+  private finish(client: AsyncFD): void {
+    try {
+      registerOwn(client);
+    } catch (error) {
+      this.future.fail(error as Error);
+      return;
+    }
+    this.future.complete(this.result(client));
+  }
+
+  /** The connection stays ready to be accepted: without a pause, a server that tries again would spin. */
+  private pause(fd: AsyncFD): void {
+    const dispatcher = getGlobalDispatcher();
+    dispatcher.pauseReading(dispatcher.watch(fd));
+  }
+}
+
+/**
+ * Waits for a connection on a listening socket and gives its socket: registered, non-blocking, not inherited by
+ * children unless asked for. Several may wait; each connection goes to the one that has waited longest.
+ * Connections that are given up before they are accepted are passed over. Nim: `accept`.
+ *
+ * @returns fails with `EMFILE`, `ENFILE`, `ENOBUFS` or `ENOMEM` when there is no room for another descriptor. The
+ *   connection then stays in the backlog, and the socket is looked at again after 100 ms, so that a server that
+ *   calls `accept` again does not spin. Fails with `EINVAL` when the socket does not listen.
+ * @throws ValueError when the socket is not registered; TypeError for a wrong type
+ */
+export function accept(socket: AsyncFD, options?: AcceptOptions): Future<AsyncFD> {
+  return startAccept(socket, new Accept(options, (client) => client));
+}
+
+/** As {@link accept}, with the peer's address as text, without its port. Nim: `acceptAddr`. */
+export function acceptAddr(socket: AsyncFD, options?: AcceptOptions): Future<{ address: string; client: AsyncFD }> {
+  return startAccept(socket, new Accept(options, (client) => ({ address: acceptedAddress.text, client })));
+}
+
+function startAccept<T>(socket: AsyncFD, operation: Accept<T>): Future<T> {
+  const dispatcher = getGlobalDispatcher();
+  dispatcher.addWaiter(dispatcher.watch(socket), Readiness.read, operation);
+  return operation.future;
+}
+
+/** Waits for one connection attempt of a non-blocking socket. */
+class Connect extends Operation<void> {
+  private readonly target: NativeAddress;
+
+  constructor(target: NativeAddress) {
+    super("connect", SocketFlag.None);
+    this.target = target;
+  }
+
+  ready(fd: AsyncFD): boolean {
+    const error = takePendingError(fd);
+    if (error !== 0) {
+      this.fail(-error);
+      return true;
+    }
+    // Also writable by an event that is older than this attempt: only a socket with a peer is connected.
+    if (native.socket_peer_address(fd, acceptedAddress.memory) === -errno.ENOTCONN) return false;
+    this.future.complete();
+    return true;
+  }
+
+  fail(result: number): void {
+    this.future.fail(callFailure(result, "connect", { address: this.target.text, port: this.target.port }));
+  }
+}
+
+function connectOnce(socket: AsyncFD, target: NativeAddress): Future<void> {
+  const operation = new Connect(target);
+  const result = native.socket_connect(socket, target.memory);
+  const dispatcher = getGlobalDispatcher();
+  if (result === -errno.EINPROGRESS) {
+    dispatcher.addWaiter(dispatcher.watch(socket), Readiness.write, operation);
+  } else if (result < 0) {
+    operation.fail(result);
+  } else {
+    operation.future.complete();
+  }
+  return operation.future;
+}
+
+/**
+ * Connects a socket. A name is looked up off this thread, and each of its addresses of the socket's domain is
+ * tried in turn. Nim: `connect`.
+ *
+ * @param domain the socket's own by default
+ * @returns fails with the last error: an OSError (`ECONNREFUSED`, `ENOTFOUND`), or an IOError
+ *   `Couldn't resolve address: …` when the name has no address of the domain
+ * @throws AssertionDefect when `domain` is not the socket's
+ * @throws ValueError when the socket is not registered or the port is out of range; TypeError for a wrong type
+ */
+export function connect(socket: AsyncFD, address: string, port: Port, domain?: Domain): Future<void> {
+  requireAddress(address);
+  requirePort(port);
+  getGlobalDispatcher().watch(socket);
+  const actual = domainOf(socket);
+  if (domain !== undefined && domain !== actual) {
+    throw new AssertionDefect(`The socket's domain is ${actual}, not ${domain}`);
+  }
+  const socketType = SockType.SOCK_STREAM;
+  return connectTo(socket, { address, domain: actual, socketType, protocol: Protocol.IPPROTO_TCP }, port);
+}
+
+const connectTo = async(function* connect(socket: AsyncFD, request: LookupRequest, port: Port) {
+  let last: unknown;
+  for (const target of yield* resolve(getGlobalDispatcher(), request)) {
+    target.port = port;
+    try {
+      return yield* connectOnce(socket, target);
+    } catch (error) {
+      last = error;
+    }
+  }
+  throw last;
+});
+
+/**
+ * Makes a socket and connects it to a host: IPv4 or IPv6, each of the host's addresses in turn. The name is
+ * looked up off this thread. Nim: `dial`.
+ *
+ * @returns the connected, registered socket; fails as {@link connect} does, with no descriptor left
+ * @throws ValueError when the port is out of range; TypeError for a wrong type
+ * @example
+ * const socket = yield* dial("example.com", 80);
+ */
+export function dial(address: string, port: Port, protocol: Protocol = Protocol.IPPROTO_TCP): Future<AsyncFD> {
+  requireAddress(address);
+  requirePort(port);
+  requireInteger(protocol, 0, 255);
+  return dialTo({ address, domain: Domain.AF_UNSPEC, socketType: sockTypeOf(protocol), protocol }, port);
+}
+
+const dialTo = async(function* dial(request: LookupRequest, port: Port) {
+  let last: unknown;
+  for (const target of yield* resolve(getGlobalDispatcher(), request)) {
+    target.port = port;
+    try {
+      return yield* dialOnce(target, request);
+    } catch (error) {
+      last = error;
+    }
+  }
+  throw last;
+});
+
+const dialOnce = async(function* dial(target: NativeAddress, { socketType, protocol }: LookupRequest) {
+  const socket = createAsyncNativeSocket(target.domain, socketType as SockType, protocol as Protocol);
+  try {
+    yield* connectOnce(socket, target);
+    return socket;
+  } catch (error) {
+    closeSocket(socket);
+    throw error;
+  }
+});

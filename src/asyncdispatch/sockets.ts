@@ -1,0 +1,269 @@
+import { Domain, NativeAddress, type Port, requirePort } from "../address.ts";
+import { getGlobalDispatcher, requireDescriptor } from "../dispatcher.ts";
+import { OSError, typeName, ValueError } from "../errors.ts";
+import { Option, SocketType } from "../native/abi.ts";
+import type { AsyncFD } from "../native/selector.ts";
+import { errno, socket as native, succeeded } from "../native/socket.ts";
+import { resolveNow } from "../resolver.ts";
+import type { Waiter } from "../waiters.ts";
+
+/** Kinds of sockets. Nim: `SockType`. */
+export const SockType = {
+  SOCK_STREAM: SocketType.stream,
+  SOCK_DGRAM: SocketType.datagram,
+  SOCK_RAW: SocketType.raw,
+} as const;
+export type SockType = (typeof SockType)[keyof typeof SockType];
+
+/** IANA's protocol numbers. Nim: `Protocol`. */
+export const Protocol = {
+  IPPROTO_IP: 0,
+  IPPROTO_ICMP: 1,
+  IPPROTO_TCP: 6,
+  IPPROTO_UDP: 17,
+  IPPROTO_IPV6: 41,
+  IPPROTO_ICMPV6: 58,
+  IPPROTO_RAW: 255,
+} as const;
+export type Protocol = (typeof Protocol)[keyof typeof Protocol];
+
+/** Socket options that are on or off. Nim: `SOBool`. */
+export const SOBool = {
+  OptAcceptConn: Option.acceptConn,
+  OptBroadcast: Option.broadcast,
+  OptDebug: Option.debug,
+  OptDontRoute: Option.dontRoute,
+  OptKeepAlive: Option.keepAlive,
+  OptOOBInline: Option.oobInline,
+  OptReuseAddr: Option.reuseAddr,
+  OptReusePort: Option.reusePort,
+  OptNoDelay: Option.noDelay,
+} as const;
+export type SOBool = (typeof SOBool)[keyof typeof SOBool];
+
+/** Socket options with a number: buffer sizes in bytes; lingering in seconds, 0 resets on close, -1 is off. */
+export const SOInt = {
+  OptSendBuffer: Option.sendBuffer,
+  OptRecvBuffer: Option.receiveBuffer,
+  OptLinger: Option.linger,
+} as const;
+export type SOInt = (typeof SOInt)[keyof typeof SOInt];
+
+const booleanOptions = new Set<number>(Object.values(SOBool));
+const integerOptions = new Set<number>(Object.values(SOInt));
+
+/** The backlog that is asked for by default; the system lowers it to its own limit (`somaxconn`). */
+const DEFAULT_BACKLOG = 4096;
+
+/** Whether a child process inherits a descriptor; by default it does not. */
+export interface InheritableOption {
+  readonly inheritable?: boolean;
+}
+
+/**
+ * A new non-blocking socket, registered with the global dispatcher. Nim: `createAsyncNativeSocket`.
+ *
+ * @param protocol by default TCP for a stream and UDP for datagrams, where the domain is an Internet's
+ * @throws OSError when the system refuses (`EMFILE`, `EAFNOSUPPORT`, `EPROTONOSUPPORT`)
+ */
+export function createAsyncNativeSocket(
+  domain: Domain = Domain.AF_INET,
+  sockType: SockType = SockType.SOCK_STREAM,
+  protocol: Protocol = defaultProtocol(domain, sockType),
+  options: InheritableOption = {},
+): AsyncFD {
+  for (const number of [domain, sockType, protocol]) requireInteger(number, 0, 0xffff);
+  const result = native.socket_open(domain, sockType, protocol, options.inheritable ? 1 : 0);
+  const fd = succeeded(result, "socket") as AsyncFD;
+  registerOwn(fd);
+  return fd;
+}
+
+/** Registers a descriptor that this library opened, and closes it when that fails. */
+export function registerOwn(fd: AsyncFD): void {
+  try {
+    getGlobalDispatcher().register(fd);
+  } catch (error) {
+    native.socket_close(fd);
+    throw error;
+  }
+}
+
+function defaultProtocol(domain: Domain, sockType: SockType): Protocol {
+  if (domain === Domain.AF_UNIX) return Protocol.IPPROTO_IP;
+  return protocolOf(sockType);
+}
+
+function protocolOf(sockType: SockType): Protocol {
+  if (sockType === SockType.SOCK_STREAM) return Protocol.IPPROTO_TCP;
+  return sockType === SockType.SOCK_DGRAM ? Protocol.IPPROTO_UDP : Protocol.IPPROTO_RAW;
+}
+
+/** The kind of socket that speaks a protocol. Nim: `toSockType`. */
+export function sockTypeOf(protocol: Protocol): SockType {
+  if (protocol === Protocol.IPPROTO_TCP) return SockType.SOCK_STREAM;
+  return protocol === Protocol.IPPROTO_UDP ? SockType.SOCK_DGRAM : SockType.SOCK_RAW;
+}
+
+/**
+ * Gives a socket its local address. Nim: `bindAddr`.
+ *
+ * @param address numeric, `""` for every address, or a name, which is looked up while this thread waits
+ * @param port 0 lets the system choose; see {@link getLocalAddr}
+ * @throws OSError `EADDRINUSE`, `EACCES`, `ENOTFOUND` and the like
+ * @throws TypeError, ValueError for a wrong address or port
+ */
+export function bindAddr(socket: AsyncFD, address: string, port: Port): void {
+  requireDescriptor(socket);
+  requireAddress(address);
+  requirePort(port);
+  const domain = domainOf(socket);
+  const sockType = readOption(socket, Option.socketType) as SockType;
+  const bound =
+    address === ""
+      ? NativeAddress.any(domain, port)
+      : (resolveNow({ address, domain, socketType: sockType, protocol: protocolOf(sockType) })[0] as NativeAddress);
+  bound.port = port;
+  succeeded(native.socket_bind(socket, bound.memory), "bind", { address, port });
+}
+
+/**
+ * Lets a bound socket accept connections. Nim: `listen`.
+ *
+ * @param backlog how many connections may wait to be accepted
+ * @throws OSError `EADDRINUSE`, `EOPNOTSUPP`
+ */
+export function listen(socket: AsyncFD, backlog = DEFAULT_BACKLOG): void {
+  requireDescriptor(socket);
+  requireInteger(backlog, 0, 2 ** 31 - 1);
+  succeeded(native.socket_listen(socket, backlog), "listen");
+}
+
+/** The local address and port of a socket. Nim: `getLocalAddr`. @throws OSError `EBADF`, `ENOTSOCK` */
+export function getLocalAddr(fd: AsyncFD): [string, Port] {
+  requireDescriptor(fd);
+  const address = new NativeAddress();
+  succeeded(native.socket_local_address(fd, address.memory), "getsockname");
+  return [address.text, address.port];
+}
+
+/** The address and port of the peer. Nim: `getPeerAddr`. @throws OSError `ENOTCONN`, `EBADF`, `ENOTSOCK` */
+export function getPeerAddr(fd: AsyncFD): [string, Port] {
+  requireDescriptor(fd);
+  const address = new NativeAddress();
+  succeeded(native.socket_peer_address(fd, address.memory), "getpeername");
+  return [address.text, address.port];
+}
+
+/**
+ * Sets an option of a socket. Nim: `setSockOpt`.
+ *
+ * @throws OSError when the system refuses
+ * @throws TypeError for a value of the wrong type; ValueError for an unknown option or a number out of range
+ */
+export function setSockOpt(fd: AsyncFD, option: SOBool, value: boolean): void;
+export function setSockOpt(fd: AsyncFD, option: SOInt, value: number): void;
+export function setSockOpt(fd: AsyncFD, option: SOBool | SOInt, value: boolean | number): void {
+  requireDescriptor(fd);
+  if (isBooleanOption(option)) {
+    if (typeof value !== "boolean") throw new TypeError(`This option is true or false, got ${typeName(value)}`);
+  } else {
+    requireInteger(value, option === SOInt.OptLinger ? -1 : 0, 2 ** 31 - 1);
+  }
+  succeeded(native.socket_set_option(fd, option, Number(value)), "setsockopt");
+}
+
+/**
+ * Reads an option of a socket. Nim: `getSockOpt`.
+ *
+ * @throws OSError when the system refuses; ValueError for an unknown option
+ */
+export function getSockOpt(fd: AsyncFD, option: SOBool): boolean;
+export function getSockOpt(fd: AsyncFD, option: SOInt): number;
+export function getSockOpt(fd: AsyncFD, option: SOBool | SOInt): boolean | number {
+  requireDescriptor(fd);
+  const isBoolean = isBooleanOption(option);
+  const value = readOption(fd, option);
+  return isBoolean ? value !== 0 : value;
+}
+
+/** Whether child processes inherit a descriptor; true on success. Nim: `setInheritable`. */
+export function setInheritable(fd: AsyncFD, inheritable: boolean): boolean {
+  requireDescriptor(fd);
+  return native.descriptor_set_inheritable(fd, inheritable ? 1 : 0) >= 0;
+}
+
+/**
+ * Unregisters and closes a socket. Operations waiting for it fail with `EBADF`, without another system call;
+ * callbacks of `addRead` and `addWrite` are called a last time, while the number still names a dead descriptor,
+ * so that their own calls fail with `EBADF` and cannot reach a descriptor that reuses the number.
+ * Nim: `closeSocket`.
+ *
+ * @throws ValueError `File descriptor not registered.`
+ * @throws ValueError when such a callback wants to go on (the socket is closed all the same)
+ */
+export function closeSocket(socket: AsyncFD): void {
+  const dispatcher = getGlobalDispatcher();
+  const watch = dispatcher.watch(socket);
+  dispatcher.forget(watch);
+  const waiters = [...watch.readers.takeAll(), ...watch.writers.takeAll()];
+  try {
+    if (waiters.length > 0) dismiss(socket, waiters);
+  } finally {
+    native.socket_close(socket);
+  }
+}
+
+function dismiss(socket: AsyncFD, waiters: Waiter[]): void {
+  const error = new OSError(errno.EBADF, "close");
+  const callbacks = waiters.filter((waiter) => !waiter.abandon(error));
+  if (callbacks.length === 0) return;
+  native.socket_bury(socket);
+  const problems: unknown[] = [];
+  for (const callback of callbacks) {
+    try {
+      if (!callback.ready(socket)) {
+        problems.push(new ValueError("Expecting async operations to stop when fd has closed."));
+      }
+    } catch (problem) {
+      problems.push(problem);
+    }
+  }
+  if (problems.length > 0) throw problems[0];
+}
+
+/** @throws OSError when the system does not tell */
+export function domainOf(socket: AsyncFD): Domain {
+  return readOption(socket, Option.domain) as Domain;
+}
+
+/** Reads and clears the pending error of a socket: 0 or a positive errno. */
+export function takePendingError(socket: AsyncFD): number {
+  return readOption(socket, Option.pendingError);
+}
+
+const optionValue = new Int32Array(1);
+
+function readOption(fd: AsyncFD, option: number): number {
+  succeeded(native.socket_get_option(fd, option, optionValue), "getsockopt");
+  return optionValue[0] as number;
+}
+
+function isBooleanOption(option: unknown): boolean {
+  if (booleanOptions.has(option as number)) return true;
+  if (integerOptions.has(option as number)) return false;
+  throw new ValueError(`${String(option)} is not a socket option`);
+}
+
+/** @throws TypeError when it is not a string */
+export function requireAddress(address: unknown): void {
+  if (typeof address !== "string") throw new TypeError(`Expected an address, got ${typeName(address)}`);
+}
+
+/** @throws TypeError when it is not a number; ValueError when it is not an integer in the range */
+export function requireInteger(value: unknown, min: number, max: number): void {
+  if (typeof value !== "number") throw new TypeError(`Expected a number, got ${typeName(value)}`);
+  if (!Number.isInteger(value) || value < min || value > max) {
+    throw new ValueError(`${value} is not an integer from ${min} to ${max}`);
+  }
+}

@@ -1,0 +1,226 @@
+import { Future } from "../asyncfutures.ts";
+import { getGlobalDispatcher, SYNCHRONOUS_BUDGET } from "../dispatcher.ts";
+import { typeName, ValueError } from "../errors.ts";
+import { Readiness, TransferFlag } from "../native/abi.ts";
+import type { AsyncFD } from "../native/selector.ts";
+import { callFailure, errno, socket as native } from "../native/socket.ts";
+import { Waiter } from "../waiters.ts";
+import { requireInteger } from "./sockets.ts";
+
+/**
+ * How an operation treats a socket; flags combine with `|`. `Peek` leaves what is read in the socket.
+ * `SafeDisconn` takes a peer that is gone (`ECONNRESET`, `EPIPE`, `ENETRESET`) as the end of the data: reading
+ * gives nothing, and writing succeeds although what was written is lost. Nim: `SocketFlag`.
+ */
+export const SocketFlag = { None: 0, Peek: TransferFlag.peek, SafeDisconn: 2 } as const;
+
+/** Options of every transfer. */
+export interface TransferOptions {
+  /** {@link SocketFlag} values, combined with `|`; the default is `SafeDisconn`. */
+  readonly flags?: number;
+}
+
+/**
+ * How much is received at once. All sockets of a thread share one arena of this size, from which what arrived
+ * is copied, so that a large `size` costs what arrives and not what was asked for.
+ */
+const ARENA_SIZE = 512 * 1024;
+
+let arena: Buffer | undefined;
+
+const MAX_TRANSFER_SIZE = 2 ** 31 - 1;
+
+/** Whether an error means that the peer is gone, and the caller takes that as the end. */
+export function isDisconnection(flags: number, errorCode: number): boolean {
+  return (
+    (flags & SocketFlag.SafeDisconn) !== 0 &&
+    (errorCode === errno.ECONNRESET || errorCode === errno.EPIPE || errorCode === errno.ENETRESET)
+  );
+}
+
+/** A waiting operation whose future it finishes. */
+export abstract class Operation<T> extends Waiter {
+  readonly future: Future<T>;
+  protected readonly flags: number;
+
+  constructor(name: string, flags: number) {
+    super();
+    this.future = new Future<T>(name);
+    this.flags = flags;
+  }
+
+  abandon(error: Error): boolean {
+    this.future.fail(error);
+    return true;
+  }
+}
+
+class Receive extends Operation<Buffer> {
+  private readonly size: number;
+
+  constructor(size: number, flags: number) {
+    super("recv", flags);
+    this.size = size;
+  }
+
+  ready(fd: AsyncFD): boolean {
+    arena ??= Buffer.allocUnsafeSlow(ARENA_SIZE);
+    const received = native.socket_receive(fd, arena, arena, this.size, this.flags);
+    if (received >= 0) this.future.complete(copyOf(arena, received));
+    else if (received === -errno.EAGAIN) return false;
+    else if (isDisconnection(this.flags, -received)) this.future.complete(Buffer.alloc(0));
+    else this.future.fail(callFailure(received, "recv"));
+    return true;
+  }
+}
+
+function copyOf(memory: Buffer, length: number): Buffer {
+  const copy = Buffer.allocUnsafeSlow(length);
+  memory.copy(copy, 0, 0, length);
+  return copy;
+}
+
+class ReceiveInto extends Operation<number> {
+  private readonly buffer: ArrayBufferView;
+  private readonly size: number;
+
+  constructor(buffer: ArrayBufferView, size: number, flags: number) {
+    super("recvInto", flags);
+    this.buffer = buffer;
+    this.size = size;
+  }
+
+  ready(fd: AsyncFD): boolean {
+    if (this.buffer.byteLength < this.size) {
+      this.future.fail(new ValueError("recvInto: the buffer was detached or shrank while waiting"));
+      return true;
+    }
+    const view = this.buffer as NodeJS.TypedArray;
+    const received = native.socket_receive(fd, view, view, this.size, this.flags);
+    if (received >= 0) this.future.complete(received);
+    else if (received === -errno.EAGAIN) return false;
+    else if (isDisconnection(this.flags, -received)) this.future.complete(0);
+    else this.future.fail(callFailure(received, "recv"));
+    return true;
+  }
+}
+
+class Send extends Operation<void> {
+  private readonly data: NodeJS.TypedArray | DataView;
+  private readonly size: number;
+  private sent = 0;
+
+  constructor(data: NodeJS.TypedArray | DataView, flags: number) {
+    super("send", flags);
+    this.data = data;
+    this.size = data.byteLength;
+  }
+
+  get isEmpty(): boolean {
+    return this.size === 0;
+  }
+
+  ready(fd: AsyncFD): boolean {
+    const { data } = this;
+    if (data.byteLength < this.size) {
+      this.future.fail(new ValueError("send: the data was detached or shrank while waiting"));
+      return true;
+    }
+    const sent = native.socket_send(fd, data, data, this.sent, 0);
+    if (sent >= 0) {
+      this.sent += sent;
+      if (this.sent < this.size) return false;
+      this.future.complete();
+    } else if (sent === -errno.EAGAIN) return false;
+    else if (isDisconnection(this.flags, -sent)) this.future.complete();
+    else this.future.fail(callFailure(sent, "send"));
+    return true;
+  }
+}
+
+/**
+ * Receives what is there, up to `size` bytes (and at most 512 KiB at once), as a new Buffer; an empty one at the
+ * end of the data. Nim: `recv`.
+ *
+ * @param size bytes; 0 gives an empty Buffer at once
+ * @returns fails with an OSError (`ECONNRESET` without `SafeDisconn`, `ENOTSOCK`, `ETIMEDOUT`), with `EBADF` when
+ *   the socket is closed and with `ECANCELED` when it is unregistered meanwhile
+ * @throws ValueError when the socket is not registered or `size` is out of range; TypeError for a wrong type
+ */
+export function recv(socket: AsyncFD, size: number, options?: TransferOptions): Future<Buffer> {
+  requireInteger(size, 0, MAX_TRANSFER_SIZE);
+  const dispatcher = getGlobalDispatcher();
+  const watch = dispatcher.watch(socket);
+  const operation = new Receive(size, flagsOf(options));
+  if (size === 0) operation.future.complete(Buffer.alloc(0));
+  else dispatcher.addWaiter(watch, Readiness.read, operation);
+  return operation.future;
+}
+
+/**
+ * Receives into memory of the caller, which must stay as it is until the future is finished. Nim: `recvInto`.
+ *
+ * @param size at most how many bytes; by default the whole buffer
+ * @returns how many bytes arrived, 0 at the end of the data; fails as {@link recv} does
+ * @throws ValueError when the socket is not registered or `size` exceeds the buffer; TypeError for a wrong type
+ */
+export function recvInto(
+  socket: AsyncFD,
+  buffer: ArrayBufferView,
+  size: number = buffer?.byteLength,
+  options?: TransferOptions,
+): Future<number> {
+  if (!ArrayBuffer.isView(buffer)) throw new TypeError(`Expected a typed array, got ${typeName(buffer)}`);
+  requireInteger(size, 0, Math.min(buffer.byteLength, MAX_TRANSFER_SIZE));
+  const dispatcher = getGlobalDispatcher();
+  const watch = dispatcher.watch(socket);
+  const operation = new ReceiveInto(buffer, size, flagsOf(options));
+  if (size === 0) operation.future.complete(0);
+  else dispatcher.addWaiter(watch, Readiness.read, operation);
+  return operation.future;
+}
+
+/**
+ * Sends all of the data, in as many parts as it takes, after everything sent before on this socket. What fits
+ * into the socket's buffer at once is sent at once, and the future is then finished at return. Memory that is
+ * passed must stay as it is until the future is finished. Nim: `send`.
+ *
+ * @param data a string is sent as UTF-8; nothing is done for an empty one
+ * @returns fails with an OSError (`EPIPE`, `ECONNRESET` without `SafeDisconn`), else as {@link recv} does
+ * @throws ValueError when the socket is not registered; TypeError for a wrong type
+ */
+export function send(
+  socket: AsyncFD,
+  data: string | ArrayBufferView | ArrayBuffer,
+  options?: TransferOptions,
+): Future<void> {
+  const operation = new Send(bytesOf(data), flagsOf(options));
+  if (operation.isEmpty) {
+    operation.future.complete();
+    return operation.future;
+  }
+  const dispatcher = getGlobalDispatcher();
+  const watch = dispatcher.watch(socket);
+  const mayTry = watch.writers.head === undefined && watch.synchronousCompletions < SYNCHRONOUS_BUDGET;
+  if (mayTry && operation.ready(socket)) watch.synchronousCompletions += 1;
+  else dispatcher.addWaiter(watch, Readiness.write, operation);
+  return operation.future;
+}
+
+function bytesOf(data: unknown): NodeJS.TypedArray | DataView {
+  if (typeof data === "string") return Buffer.from(data);
+  if (ArrayBuffer.isView(data)) return data as NodeJS.TypedArray | DataView;
+  if (data instanceof ArrayBuffer || data instanceof SharedArrayBuffer) return new Uint8Array(data);
+  throw new TypeError(`Expected a string or bytes, got ${typeName(data)}`);
+}
+
+/** @throws TypeError, ValueError when the options or their flags are none */
+export function flagsOf(options: TransferOptions | undefined): number {
+  if (options === undefined) return SocketFlag.SafeDisconn;
+  if (options === null || typeof options !== "object") {
+    throw new TypeError(`Expected an object of options, got ${typeName(options)}`);
+  }
+  const { flags = SocketFlag.SafeDisconn } = options;
+  requireInteger(flags, 0, SocketFlag.Peek | SocketFlag.SafeDisconn);
+  return flags;
+}

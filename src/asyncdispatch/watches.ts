@@ -1,0 +1,63 @@
+import { getGlobalDispatcher, requireDescriptor } from "../dispatcher.ts";
+import { AssertionDefect, typeName } from "../errors.ts";
+import { Readiness } from "../native/abi.ts";
+import type { AsyncFD } from "../native/selector.ts";
+import { type Callback, CallbackWaiter } from "../waiters.ts";
+
+/**
+ * Registers a descriptor with the global dispatcher, without interest. Its blocking mode stays as it is. Nim:
+ * `register`.
+ *
+ * @throws AssertionDefect `Descriptor N already registered`
+ * @throws IOSelectorsException when it is not open
+ * @throws TypeError, ValueError when it is no descriptor at all
+ */
+export function register(fd: AsyncFD): void {
+  getGlobalDispatcher().register(fd);
+}
+
+/**
+ * Forgets a descriptor, which stays open. Operations waiting for it fail with ECANCELED; callbacks of
+ * `addRead` and `addWrite` are dropped. Nim: `unregister`.
+ *
+ * @throws AssertionDefect `Descriptor N is not registered in the selector!`
+ */
+export function unregister(target: AsyncFD): void {
+  requireDescriptor(target);
+  const dispatcher = getGlobalDispatcher();
+  const watch = dispatcher.find(target);
+  if (watch === undefined) throw new AssertionDefect(`Descriptor ${target} is not registered in the selector!`);
+  dispatcher.unregister(watch);
+}
+
+/** Whether a descriptor is registered with the global dispatcher. Nim: `contains`, `in`. */
+export function contains(fd: AsyncFD): boolean {
+  return getGlobalDispatcher().find(fd) !== undefined;
+}
+
+/**
+ * Calls `callback` with the descriptor whenever it is readable (or failed, or closed by its peer) until it
+ * returns true. Callbacks of one descriptor are called in turn; the first that returns false keeps its place,
+ * and those behind it wait. Nim: `addRead`.
+ *
+ * @throws ValueError `File descriptor not registered.`
+ * @throws IOSelectorsException for what cannot be watched: a regular file gives EPERM
+ * @throws TypeError when `callback` is not a function
+ * @example
+ * register(0 as AsyncFD);
+ * addRead(0 as AsyncFD, (fd) => readSync(fd, buffer) === 0);
+ */
+export function addRead(fd: AsyncFD, callback: Callback): void {
+  addCallback(fd, Readiness.read, callback);
+}
+
+/** As {@link addRead}, for when the descriptor is writable. Nim: `addWrite`. */
+export function addWrite(fd: AsyncFD, callback: Callback): void {
+  addCallback(fd, Readiness.write, callback);
+}
+
+function addCallback(fd: AsyncFD, direction: number, callback: Callback): void {
+  if (typeof callback !== "function") throw new TypeError(`Expected a callback, got ${typeName(callback)}`);
+  const dispatcher = getGlobalDispatcher();
+  dispatcher.addWaiter(dispatcher.watch(fd), direction, new CallbackWaiter(callback));
+}

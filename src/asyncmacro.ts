@@ -1,0 +1,115 @@
+import { asError, Future, FutureBase } from "./asyncfutures.ts";
+import { AssertionDefect, typeName } from "./errors.ts";
+
+/** A generator that yields the futures it waits for. */
+// biome-ignore lint/suspicious/noExplicitAny: a body waits for futures of every type
+type Body<T> = Generator<Future<any>, T, any>;
+
+/** An error that has travelled through asynchronous procedures. */
+interface AsyncError extends Error {
+  /** The procedures that the error left, innermost first, a line each. */
+  asyncStack?: string;
+}
+
+/**
+ * Makes an asynchronous procedure: a function that returns a future at once and runs its body up to the first
+ * unfinished future it waits for. Inside a generator, `yield* future` gives the value or raises the error,
+ * `yield future` only waits; a finished future does not suspend. No promise and no microtask is involved. A
+ * native `async function` works too, with `await future`. Nim: the `async` macro.
+ *
+ * Whatever the body throws fails the future; it is never thrown to the caller.
+ *
+ * @throws TypeError when `proc` is not a function
+ * @example
+ * const echo = async(function* (client: AsyncFD) {
+ *   for (;;) {
+ *     const data = yield* recv(client, 4096);
+ *     if (data.length === 0) return closeSocket(client);
+ *     yield* send(client, data);
+ *   }
+ * });
+ */
+export function async<A extends unknown[], T>(proc: (...args: A) => Body<T>): (...args: A) => Future<T>;
+export function async<A extends unknown[], T>(proc: (...args: A) => Promise<T>): (...args: A) => Future<T>;
+export function async<A extends unknown[], T>(proc: (...args: A) => Body<T> | Promise<T>): (...args: A) => Future<T> {
+  if (typeof proc !== "function") throw new TypeError(`Expected a function, got ${typeName(proc)}`);
+  const name = proc.name || "anonymous";
+  const start = function (this: unknown, ...args: A): Future<T> {
+    const future = new Future<T>(name);
+    try {
+      const body = proc.apply(this, args);
+      if (isGenerator(body)) new Coroutine(body, future).resume();
+      else follow(body, future);
+    } catch (error) {
+      failFrom(future, error);
+    }
+    return future;
+  };
+  return Object.defineProperty(start, "name", { value: name });
+}
+
+function isGenerator<T>(body: Body<T> | Promise<T>): body is Body<T> {
+  return typeof (body as Partial<Generator> | null | undefined)?.next === "function";
+}
+
+function follow<T>(body: Promise<T>, future: Future<T>): void {
+  if (typeof body?.then !== "function") {
+    throw new TypeError(`${future.fromProc} is a generator or an async function's body, it gave ${typeName(body)}`);
+  }
+  body.then(
+    (value) => future.complete(value),
+    (reason) => failFrom(future, reason),
+  );
+}
+
+/** The driver of one call of a generator procedure. */
+class Coroutine<T> {
+  private readonly body: Body<T>;
+  private readonly future: Future<T>;
+  private readonly onFinished = (): void => this.resume();
+
+  constructor(body: Body<T>, future: Future<T>) {
+    this.body = body;
+    this.future = future;
+  }
+
+  /** Runs the body until it waits for an unfinished future or ends. */
+  resume(): void {
+    let step: IteratorResult<Future<unknown>, T>;
+    try {
+      step = this.body.next();
+      while (!step.done) {
+        const awaited = step.value;
+        if (!(awaited instanceof FutureBase)) {
+          step = this.body.throw(this.wrongYield(awaited));
+        } else if (awaited.finished) {
+          step = this.body.next();
+        } else {
+          awaited.addCallback(this.onFinished);
+          return;
+        }
+      }
+    } catch (error) {
+      failFrom(this.future, error);
+      return;
+    }
+    this.future.complete(step.value);
+  }
+
+  private wrongYield(value: unknown): Error {
+    const { fromProc } = this.future;
+    return value === null || value === undefined
+      ? new AssertionDefect(`Async procedure (${fromProc}) yielded \`nil\`, are you await'ing a \`nil\` Future?`)
+      : new TypeError(`Async procedure (${fromProc}) yielded ${typeName(value)}, expected a Future`);
+  }
+}
+
+/** Fails the future of a procedure and notes in the error that it left this procedure. */
+function failFrom(future: FutureBase, reason: unknown): void {
+  const error: AsyncError = asError(reason);
+  if (Object.isExtensible(error)) {
+    const value = `${error.asyncStack === undefined ? "" : `${error.asyncStack}\n`}    at async ${future.fromProc}`;
+    Object.defineProperty(error, "asyncStack", { value, configurable: true, writable: true });
+  }
+  future.fail(error);
+}

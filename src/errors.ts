@@ -1,0 +1,108 @@
+import { constants } from "node:os";
+import { getSystemErrorMessage } from "node:util";
+
+const errnoNames = new Map<number, string>();
+for (const [name, number] of Object.entries(constants.errno)) {
+  // EWOULDBLOCK and EOPNOTSUPP are second names of numbers that have a better known one.
+  if (!errnoNames.has(number)) errnoNames.set(number, name);
+}
+
+/** The symbolic name of a positive errno, such as `"ECONNREFUSED"`; `"errno N"` for one that the table lacks. */
+export function errnoName(errorCode: number): string {
+  return errnoNames.get(errorCode) ?? `errno ${errorCode}`;
+}
+
+/** The text of `strerror` for a positive errno. */
+export function errnoText(errorCode: number): string {
+  const text = errnoNames.has(errorCode) ? getSystemErrorMessage(-errorCode) : undefined;
+  return text === undefined ? `Unknown error ${errorCode}` : text.charAt(0).toUpperCase() + text.slice(1);
+}
+
+function named(name: string, { prototype }: { prototype: Error }): void {
+  Object.defineProperty(prototype, "name", { value: name, configurable: true, writable: true });
+}
+
+/** What an {@link OSError} knows beside its errno. */
+export interface OSErrorDetails {
+  readonly address?: string;
+  readonly port?: number;
+  /** A second line of the message, as in Nim's `newOSError(code, additionalInfo)`. */
+  readonly info?: string;
+  /** Replaces the name looked up from the errno, where the error is not an errno (a resolver's). */
+  readonly code?: string;
+}
+
+/**
+ * A call of the operating system failed. The message has the style of Node's system errors
+ * (`connect ECONNREFUSED 127.0.0.1:80`). Nim: `OSError`.
+ */
+export class OSError extends Error {
+  /** The errno, negative, as Node and Bun give it. */
+  readonly errno: number;
+  /** The errno, positive, as Nim gives it. */
+  readonly errorCode: number;
+  /** The errno's name, such as `"ECONNREFUSED"`. */
+  readonly code: string;
+  /** The system call that failed, such as `"connect"`. */
+  readonly syscall: string;
+  readonly address?: string;
+  readonly port?: number;
+
+  /** @param errorCode the errno, positive */
+  constructor(errorCode: number, syscall: string, details: OSErrorDetails = {}) {
+    const code = details.code ?? errnoName(errorCode);
+    const place = details.address === undefined ? "" : ` ${endpoint(details.address, details.port)}`;
+    super(`${syscall} ${code}${place}${details.info === undefined ? "" : `\nAdditional info: ${details.info}`}`);
+    this.errno = -errorCode;
+    this.errorCode = errorCode;
+    this.code = code;
+    this.syscall = syscall;
+    if (details.address !== undefined) this.address = details.address;
+    if (details.port !== undefined) this.port = details.port;
+  }
+}
+
+function endpoint(address: string, port: number | undefined): string {
+  return port === undefined ? address : `${address}:${port}`;
+}
+
+/** An argument of the right type whose value cannot be used, or a call in the wrong state. Nim: `ValueError`. */
+export class ValueError extends Error {}
+/** A broken rule of the caller's program, such as registering a descriptor twice. Nim: `AssertionDefect`. */
+export class AssertionDefect extends Error {}
+/** An input or output failed before any system call could. Nim: `IOError`. */
+export class IOError extends Error {}
+/** The selector refused a descriptor. Nim: `IOSelectorsException`. */
+export class IOSelectorsException extends Error {}
+
+/** What kept the native library from being used; {@link NativeLibraryError.reason}. */
+export type NativeLibraryReason = "missing" | "unloadable" | "wrong-version" | "ffi-disabled";
+
+/** The native library cannot be used; the message says why and what to do. */
+export class NativeLibraryError extends Error {
+  readonly reason: NativeLibraryReason;
+  constructor(reason: NativeLibraryReason, message: string, options?: ErrorOptions) {
+    super(message, options);
+    this.reason = reason;
+  }
+}
+
+named("OSError", OSError);
+named("ValueError", ValueError);
+named("AssertionDefect", AssertionDefect);
+named("IOError", IOError);
+named("IOSelectorsException", IOSelectorsException);
+named("NativeLibraryError", NativeLibraryError);
+
+/** The error of {@link IOSelectorsException}'s kind for a positive errno: `<strerror> (code: N)`. */
+export function selectorError(errorCode: number): IOSelectorsException {
+  return new IOSelectorsException(`${errnoText(errorCode)} (code: ${errorCode})`);
+}
+
+/** Describes a value of the wrong type in an error message, without running code of the value's own. */
+export function typeName(value: unknown): string {
+  if (value === null) return "null";
+  if (typeof value !== "object") return typeof value;
+  const { constructor: type } = value as { constructor?: unknown };
+  return typeof type === "function" && type.name !== "" ? type.name : "object";
+}

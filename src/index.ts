@@ -1,0 +1,67 @@
+export { Domain, type Port } from "./address.ts";
+export { type AcceptOptions, accept, acceptAddr, connect, dial } from "./asyncdispatch/connections.ts";
+export {
+  activeDescriptors,
+  callSoon,
+  drain,
+  hasPendingOperations,
+  maxDescriptors,
+  poll,
+  runForever,
+  sleepAsync,
+  waitFor,
+  withTimeout,
+} from "./asyncdispatch/loop.ts";
+export {
+  bindAddr,
+  closeSocket,
+  createAsyncNativeSocket,
+  getLocalAddr,
+  getPeerAddr,
+  getSockOpt,
+  type InheritableOption,
+  listen,
+  Protocol,
+  SOBool,
+  SOInt,
+  SockType,
+  setInheritable,
+  setSockOpt,
+} from "./asyncdispatch/sockets.ts";
+export { recv, recvInto, SocketFlag, send, type TransferOptions } from "./asyncdispatch/transfer.ts";
+export { addRead, addWrite, contains, register, unregister } from "./asyncdispatch/watches.ts";
+export {
+  all,
+  and,
+  asyncCheck,
+  type CallSoonProc,
+  Future,
+  FutureBase,
+  FutureError,
+  newFuture,
+  or,
+} from "./asyncfutures.ts";
+export { async } from "./asyncmacro.ts";
+export {
+  CALLBACK_BUDGET,
+  Dispatcher,
+  type DispatcherStatistics,
+  getGlobalDispatcher,
+  getIoHandler,
+  MAX_NESTED_POLLS,
+  newDispatcher,
+  type PDispatcher,
+  SYNCHRONOUS_BUDGET,
+  setGlobalDispatcher,
+} from "./dispatcher.ts";
+export {
+  AssertionDefect,
+  IOError,
+  IOSelectorsException,
+  NativeLibraryError,
+  type NativeLibraryReason,
+  OSError,
+  ValueError,
+} from "./errors.ts";
+export type { AsyncFD, Selector, SelectorKind } from "./native/selector.ts";
+export type { Callback } from "./waiters.ts";

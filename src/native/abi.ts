@@ -1,0 +1,135 @@
+// Generated from zig-src/abi.zig by `zig build abi`; do not edit.
+
+export const ABI_VERSION = 1;
+export const EVENT_CAPACITY = 65536;
+export const LOOKUP_ADDRESS_CAPACITY = 32;
+
+export const Code = {
+  staleHandle: -10001,
+  unknownBackend: -10002,
+  closed: -10003,
+  outOfBounds: -10004,
+  notSupported: -10005,
+} as const;
+
+export const Backend = {
+  epoll: 1,
+  select: 2,
+} as const;
+
+export const Readiness = {
+  read: 1,
+  write: 2,
+  failed: 4,
+} as const;
+
+export const Domain = {
+  unspecified: 0,
+  unix: 1,
+  inet: 2,
+  inet6: 10,
+} as const;
+
+export const SocketType = {
+  stream: 1,
+  datagram: 2,
+  raw: 3,
+} as const;
+
+export const TransferFlag = {
+  peek: 1,
+} as const;
+
+export const Option = {
+  acceptConn: 1,
+  broadcast: 2,
+  debug: 3,
+  dontRoute: 4,
+  keepAlive: 5,
+  oobInline: 6,
+  reuseAddr: 7,
+  reusePort: 8,
+  noDelay: 9,
+  sendBuffer: 10,
+  receiveBuffer: 11,
+  linger: 12,
+  pendingError: 13,
+  domain: 14,
+  socketType: 15,
+} as const;
+
+/** In the order of `abi_struct_size`. */
+export const STRUCT_SIZES = {
+  Handle: 8,
+  Event: 12,
+  Address: 124,
+  Lookup: 3984,
+} as const;
+
+export const HandleLayout = {
+  size: 8,
+  index: 0,
+  generation: 4,
+} as const;
+
+export const EventLayout = {
+  size: 12,
+  index: 0,
+  generation: 4,
+  readiness: 8,
+} as const;
+
+export const AddressLayout = {
+  size: 124,
+  domain: 0,
+  port: 4,
+  scope: 8,
+  length: 12,
+  bytes: 16,
+} as const;
+
+export const LookupLayout = {
+  size: 3984,
+  ticket: 0,
+  status: 4,
+  systemError: 8,
+  count: 12,
+  addresses: 16,
+} as const;
+
+export const symbols = {
+  abi_version: { args: [], returns: "u32" },
+  abi_struct_size: { args: ["u32"], returns: "u32" },
+  selector_create: { args: ["u32", "buffer"], returns: "ptr" },
+  selector_events: { args: ["ptr"], returns: "ptr" },
+  selector_close: { args: ["ptr"], returns: "void" },
+  selector_free: { args: ["ptr", "ptr"], returns: "void" },
+  selector_free_address: { args: [], returns: "ptr" },
+  selector_descriptor: { args: ["ptr"], returns: "i32" },
+  selector_register: { args: ["ptr", "i32", "buffer"], returns: "i32" },
+  selector_set_interest: { args: ["ptr", "u32", "u32", "u32"], returns: "i32" },
+  selector_unregister: { args: ["ptr", "u32", "u32"], returns: "i32" },
+  selector_wait: { args: ["ptr", "f64"], returns: "i32" },
+  socket_open: { args: ["u32", "u32", "u32", "u32"], returns: "i32" },
+  socket_close: { args: ["i32"], returns: "i32" },
+  socket_bury: { args: ["i32"], returns: "i32" },
+  socket_bind: { args: ["i32", "buffer"], returns: "i32" },
+  socket_listen: { args: ["i32", "i32"], returns: "i32" },
+  socket_connect: { args: ["i32", "buffer"], returns: "i32" },
+  socket_accept: { args: ["i32", "buffer", "u32"], returns: "i32" },
+  socket_local_address: { args: ["i32", "buffer"], returns: "i32" },
+  socket_peer_address: { args: ["i32", "buffer"], returns: "i32" },
+  socket_receive: { args: ["i32", "buffer", "buffer_length", "u32", "u32"], returns: "i32" },
+  socket_send: { args: ["i32", "buffer", "buffer_length", "u64", "u32"], returns: "i32" },
+  socket_get_option: { args: ["i32", "u32", "buffer"], returns: "i32" },
+  socket_set_option: { args: ["i32", "u32", "i32"], returns: "i32" },
+  descriptor_set_inheritable: { args: ["i32", "u32"], returns: "i32" },
+  descriptor_limit: { args: [], returns: "i32" },
+  resolver_create: { args: ["buffer"], returns: "ptr" },
+  resolver_descriptor: { args: ["ptr"], returns: "i32" },
+  resolver_start: { args: ["ptr", "buffer", "buffer_length", "u32", "u32", "u32", "u32"], returns: "i32" },
+  resolver_take: { args: ["ptr", "buffer"], returns: "i32" },
+  resolver_close: { args: ["ptr"], returns: "void" },
+  resolve_now: { args: ["buffer", "buffer_length", "u32", "u32", "u32", "buffer"], returns: "i32" },
+  resolve_error_text: { args: ["i32"], returns: "cstring" },
+} as const;

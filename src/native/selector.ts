@@ -1,0 +1,141 @@
+import { type Pointer, toArrayBuffer } from "bun:ffi";
+import { IOSelectorsException, selectorError, ValueError } from "../errors.ts";
+import { Backend, Code, EVENT_CAPACITY, EventLayout } from "./abi.ts";
+import { loadLibrary } from "./library.ts";
+
+declare const brand: unique symbol;
+
+/** A descriptor of the operating system: a POSIX file descriptor, a Windows SOCKET. Nim: `AsyncFD`. */
+export type AsyncFD = number & { readonly [brand]: "AsyncFD" };
+
+/** The selectors that this package has. */
+export type SelectorKind = keyof typeof Backend;
+
+/** A registration's place in the selector's table, and the generation that tells it from an older one there. */
+export interface Handle {
+  index: number;
+  generation: number;
+}
+
+/** Words of an event in {@link Selector.events}: index, generation, readiness. */
+export const EVENT_WORDS = EventLayout.size / Uint32Array.BYTES_PER_ELEMENT;
+
+/**
+ * Tells which descriptors are ready, and the time. The dispatcher knows the operating system through this
+ * alone, so that a test can put a simulated one in its place. Nim: `Selector`.
+ */
+export interface Selector {
+  readonly kind: SelectorKind;
+  /** The selector's own descriptor, readable when an event is waiting; -1 where the system has none. */
+  readonly descriptor: number;
+  /** What the last {@link wait} found: per event {@link EVENT_WORDS} words. */
+  readonly events: Uint32Array;
+  /** Registers a descriptor without interest and fills the handle in. */
+  register(fd: AsyncFD, handle: Handle): void;
+  /** Sets which readiness is reported: bits of `Readiness`, 0 for none. */
+  setInterest(handle: Handle, interest: number): void;
+  unregister(handle: Handle): void;
+  /** Waits for events, at most `timeoutMs` (negative: for ever), and returns how many there are. */
+  wait(timeoutMs: number): number;
+  /** Milliseconds of a monotonic clock. */
+  now(): number;
+  /** Releases what the system holds; later calls throw. Idempotent. */
+  close(): void;
+}
+
+/** `toArrayBuffer` with the two arguments that its types lack: a context and the deallocator that gets it. */
+const adoptMemory = toArrayBuffer as (
+  pointer: Pointer,
+  byteOffset: number,
+  byteLength: number,
+  context: Pointer,
+  deallocator: Pointer,
+) => ArrayBuffer;
+
+/** The selector of the native library. */
+export class NativeSelector implements Selector {
+  readonly kind: SelectorKind;
+  readonly descriptor: number;
+  readonly events: Uint32Array;
+  private readonly pointer: Pointer;
+  private readonly native = loadLibrary();
+
+  /**
+   * @throws ValueError for a kind that this platform does not have
+   * @throws IOSelectorsException when the operating system refuses
+   */
+  constructor(kind: SelectorKind = defaultSelectorKind()) {
+    if (!Object.hasOwn(Backend, kind)) throw unknownKind(kind);
+    const code = new Int32Array(1);
+    const pointer = this.native.selector_create(Backend[kind], code) as Pointer | null;
+    if (pointer === null) throw selectorFailure(code[0] as number, kind);
+    this.kind = kind;
+    this.pointer = pointer;
+    this.descriptor = this.native.selector_descriptor(pointer);
+    // The array owns the native selector: when the engine drops it, also at the end of a Worker, it is freed.
+    const memory = adoptMemory(
+      this.native.selector_events(pointer) as Pointer,
+      0,
+      EVENT_CAPACITY * EventLayout.size,
+      pointer,
+      this.native.selector_free_address() as Pointer,
+    );
+    this.events = new Uint32Array(memory);
+  }
+
+  register(fd: AsyncFD, handle: Handle): void {
+    checked(this.native.selector_register(this.pointer, fd, registered));
+    handle.index = registered[0] as number;
+    handle.generation = registered[1] as number;
+  }
+
+  setInterest(handle: Handle, interest: number): void {
+    checked(this.native.selector_set_interest(this.pointer, handle.index, handle.generation, interest));
+  }
+
+  unregister(handle: Handle): void {
+    checked(this.native.selector_unregister(this.pointer, handle.index, handle.generation));
+  }
+
+  wait(timeoutMs: number): number {
+    return checked(this.native.selector_wait(this.pointer, timeoutMs));
+  }
+
+  now(): number {
+    return performance.now();
+  }
+
+  close(): void {
+    this.native.selector_close(this.pointer);
+  }
+}
+
+/** What `selector_register` fills in: index and generation. */
+const registered = new Uint32Array(2);
+
+function checked(result: number): number {
+  if (result < 0) throw selectorFailure(result);
+  return result;
+}
+
+function selectorFailure(code: number, kind?: string): Error {
+  switch (code) {
+    case Code.staleHandle:
+      return new IOSelectorsException("The descriptor's registration is gone");
+    case Code.closed:
+      return new ValueError("The dispatcher is closed.");
+    case Code.unknownBackend:
+      return unknownKind(kind);
+    default:
+      return selectorError(-code);
+  }
+}
+
+function unknownKind(kind: unknown): ValueError {
+  return new ValueError(`No selector ${JSON.stringify(kind)} here; there are ${Object.keys(Backend).join(", ")}`);
+}
+
+/** `ASYNCDISPATCH_SELECTOR`, else the best one of the platform. */
+function defaultSelectorKind(): SelectorKind {
+  return (process.env.ASYNCDISPATCH_SELECTOR || "epoll") as SelectorKind;
+}

@@ -1,0 +1,35 @@
+import { constants } from "node:os";
+import { OSError, type OSErrorDetails, ValueError } from "../errors.ts";
+import { Code } from "./abi.ts";
+import { loadLibrary } from "./library.ts";
+
+/** The platform's errno numbers, positive. */
+export const errno = constants.errno;
+
+/**
+ * The socket calls of the native library, one system call each. They give a count or a descriptor, or a negative
+ * errno or `Code`; none blocks, but for `resolve_now` with a name that is not numeric.
+ */
+export const socket = loadLibrary();
+
+/**
+ * The typed error for a negative result of a call.
+ *
+ * @param syscall the name that the error shows
+ */
+export function callFailure(result: number, syscall: string, details?: OSErrorDetails): Error {
+  switch (result) {
+    case Code.outOfBounds:
+      return new ValueError(`${syscall}: the memory was detached or shrank while the operation was waiting`);
+    case Code.notSupported:
+      return new ValueError(`${syscall}: not supported on ${process.platform}`);
+    default:
+      return new OSError(-result, syscall, details);
+  }
+}
+
+/** @throws OSError when `result` is negative */
+export function succeeded(result: number, syscall: string, details?: OSErrorDetails): number {
+  if (result < 0) throw callFailure(result, syscall, details);
+  return result;
+}

@@ -1,0 +1,151 @@
+import type { Pointer } from "bun:ffi";
+import { isIP } from "node:net";
+import { type Domain, NativeAddress } from "./address.ts";
+import { Future } from "./asyncfutures.ts";
+import type { Dispatcher } from "./dispatcher.ts";
+import { IOError, OSError } from "./errors.ts";
+import { AddressLayout, LookupLayout, Readiness } from "./native/abi.ts";
+import type { AsyncFD } from "./native/selector.ts";
+import { callFailure, errno, socket, succeeded } from "./native/socket.ts";
+import { CallbackWaiter } from "./waiters.ts";
+
+/** What is looked up: a host's addresses for one kind of socket. */
+export interface LookupRequest {
+  readonly address: string;
+  readonly domain: Domain;
+  readonly socketType: number;
+  readonly protocol: number;
+}
+
+interface PendingLookup {
+  readonly request: LookupRequest;
+  readonly future: Future<NativeAddress[]>;
+}
+
+const resolvers = new WeakMap<Dispatcher, Resolver>();
+
+/**
+ * Looks a host's addresses up, in the system's order. Numeric addresses are there at once; names are asked for
+ * in a thread of the native library.
+ *
+ * The future fails with an OSError (`ENOTFOUND` and the like) when the name is unknown, with an IOError when it
+ * has no address of the domain.
+ */
+export function resolve(dispatcher: Dispatcher, request: LookupRequest): Future<NativeAddress[]> {
+  if (isIP(request.address) !== 0) return immediately(() => resolveNow(request));
+  let resolver = resolvers.get(dispatcher);
+  if (resolver === undefined) {
+    resolver = new Resolver(dispatcher);
+    resolvers.set(dispatcher, resolver);
+  }
+  return resolver.start(request);
+}
+
+/** As {@link resolve}, blocking this thread when the address is a name. */
+export function resolveNow(request: LookupRequest): NativeAddress[] {
+  const memory = new Uint8Array(LookupLayout.size);
+  const name = encodeName(request);
+  const result = socket.resolve_now(name, name, request.domain, request.socketType, request.protocol, memory);
+  succeeded(result, "getaddrinfo", { address: request.address });
+  return readLookup(memory, request);
+}
+
+function immediately(lookup: () => NativeAddress[]): Future<NativeAddress[]> {
+  const future = new Future<NativeAddress[]>("resolve");
+  try {
+    future.complete(lookup());
+  } catch (error) {
+    future.fail(error as Error);
+  }
+  return future;
+}
+
+/** The lookups of one dispatcher; its descriptor is watched while one is pending. */
+class Resolver {
+  private readonly dispatcher: Dispatcher;
+  private readonly pointer: Pointer;
+  private readonly pending = new Map<number, PendingLookup>();
+  private readonly memory = new Uint8Array(LookupLayout.size);
+  private lastTicket = 0;
+
+  constructor(dispatcher: Dispatcher) {
+    const code = new Int32Array(1);
+    const pointer = socket.resolver_create(code) as Pointer | null;
+    if (pointer === null) throw callFailure(code[0] as number, "eventfd");
+    this.dispatcher = dispatcher;
+    this.pointer = pointer;
+    dispatcher.register(socket.resolver_descriptor(pointer) as AsyncFD);
+    dispatcher.own(this);
+  }
+
+  start(request: LookupRequest): Future<NativeAddress[]> {
+    const future = new Future<NativeAddress[]>("resolve");
+    const ticket = ++this.lastTicket;
+    const name = encodeName(request);
+    const { domain, socketType, protocol } = request;
+    const result = socket.resolver_start(this.pointer, name, name, domain, socketType, protocol, ticket);
+    if (result < 0) {
+      future.fail(callFailure(result, "getaddrinfo", { address: request.address }));
+      return future;
+    }
+    this.pending.set(ticket, { request, future });
+    if (this.pending.size === 1) {
+      const watch = this.dispatcher.watch(socket.resolver_descriptor(this.pointer) as AsyncFD);
+      this.dispatcher.addWaiter(watch, Readiness.read, new CallbackWaiter(() => this.takeFinished()));
+    }
+    return future;
+  }
+
+  close(): void {
+    resolvers.delete(this.dispatcher);
+    for (const { future } of this.pending.values()) future.fail(new OSError(errno.ECANCELED, "getaddrinfo"));
+    this.pending.clear();
+    this.dispatcher.unregister(this.dispatcher.watch(socket.resolver_descriptor(this.pointer) as AsyncFD));
+    socket.resolver_close(this.pointer);
+  }
+
+  /** True once no lookup is pending. */
+  private takeFinished(): boolean {
+    while (socket.resolver_take(this.pointer, this.memory) === 1) {
+      const ticket = new DataView(this.memory.buffer).getUint32(LookupLayout.ticket, true);
+      const lookup = this.pending.get(ticket);
+      if (lookup === undefined) continue;
+      this.pending.delete(ticket);
+      try {
+        lookup.future.complete(readLookup(this.memory, lookup.request));
+      } catch (error) {
+        lookup.future.fail(error as Error);
+      }
+    }
+    return this.pending.size === 0;
+  }
+}
+
+/** Never empty: the call must have memory to point at. */
+function encodeName(request: LookupRequest): Uint8Array {
+  return Buffer.from(request.address === "" ? "\0" : request.address);
+}
+
+function readLookup(memory: Uint8Array, request: LookupRequest): NativeAddress[] {
+  const view = new DataView(memory.buffer);
+  const status = view.getInt32(LookupLayout.status, true);
+  if (status !== 0) throw lookupError(status, view.getInt32(LookupLayout.systemError, true), request.address);
+  const count = view.getUint32(LookupLayout.count, true);
+  if (count === 0) throw new IOError(`Couldn't resolve address: ${request.address}`);
+  return Array.from({ length: count }, (_, i) => {
+    const start = LookupLayout.addresses + i * AddressLayout.size;
+    return new NativeAddress(memory.slice(start, start + AddressLayout.size));
+  });
+}
+
+/** A name's absence has no errno; these are the numbers that Node and Bun give. */
+const UV_EAI_AGAIN = 3001;
+const UV_ENOTFOUND = 3008;
+const EAI_AGAIN = process.platform === "linux" ? -3 : 2;
+
+function lookupError(status: number, systemError: number, address: string): OSError {
+  const info = socket.resolve_error_text(status)?.toString() ?? `getaddrinfo error ${status}`;
+  if (systemError !== 0) return new OSError(systemError, "getaddrinfo", { address, info });
+  if (status === EAI_AGAIN) return new OSError(UV_EAI_AGAIN, "getaddrinfo", { address, info, code: "EAI_AGAIN" });
+  return new OSError(UV_ENOTFOUND, "getaddrinfo", { address, info, code: "ENOTFOUND" });
+}

@@ -1,0 +1,198 @@
+//! The C ABI of the library: one forwarding function per export, and nothing else. `abi_writer.zig` reads
+//! the signatures from here. A result is a value or a negative code, see `abi.Code`.
+
+const std = @import("std");
+const linux = std.os.linux;
+const abi = @import("abi.zig");
+const os = @import("os/linux.zig");
+const socket = @import("socket.zig");
+const resolver = @import("resolver.zig");
+pub const Selector = @import("selector.zig").Selector;
+pub const Resolver = resolver.Resolver;
+
+/// Says what broke, without std's stack traces, which would make the library ten times as large.
+pub const panic = std.debug.FullPanic(struct {
+    fn call(message: []const u8, _: ?usize) noreturn {
+        for ([_][]const u8{ "asyncdispatch: ", message, "\n" }) |part| {
+            _ = linux.write(linux.STDERR_FILENO, part.ptr, part.len);
+        }
+        @trap();
+    }
+}.call);
+
+pub export fn abi_version() u32 {
+    return abi.version;
+}
+
+/// The size of the struct at this place of `abi.structs`; 0 when there is none.
+pub export fn abi_struct_size(which: u32) u32 {
+    inline for (abi.structs, 0..) |Struct, index| {
+        if (which == index) return @sizeOf(Struct);
+    }
+    return 0;
+}
+
+pub export fn selector_create(backend: u32, code: *i32) ?*Selector {
+    const which = std.enums.fromInt(abi.Backend, backend) orelse {
+        code.* = @intFromEnum(abi.Code.unknown_backend);
+        return null;
+    };
+    return .create(which, code);
+}
+
+/// `abi.event_capacity` events, of which the last wait filled the first. Lives until `selector_free`.
+pub export fn selector_events(selector: *Selector) [*]abi.Event {
+    return selector.events;
+}
+
+pub export fn selector_close(selector: *Selector) void {
+    selector.close();
+}
+
+/// The deallocator of the array buffer that JavaScript makes of the events; the context is the selector.
+pub export fn selector_free(_: ?*anyopaque, context: ?*anyopaque) void {
+    const selector: *Selector = @ptrCast(@alignCast(context orelse return));
+    selector.free();
+}
+
+pub export fn selector_free_address() ?*const anyopaque {
+    return &selector_free;
+}
+
+pub export fn selector_descriptor(selector: *Selector) i32 {
+    return selector.descriptor();
+}
+
+pub export fn selector_register(selector: *Selector, descriptor: i32, handle: *abi.Handle) i32 {
+    return selector.register(descriptor, handle);
+}
+
+pub export fn selector_set_interest(selector: *Selector, index: u32, generation: u32, interest: u32) i32 {
+    return selector.setInterest(.{ .index = index, .generation = generation }, interest);
+}
+
+pub export fn selector_unregister(selector: *Selector, index: u32, generation: u32) i32 {
+    return selector.unregister(.{ .index = index, .generation = generation });
+}
+
+pub export fn selector_wait(selector: *Selector, timeout_ms: f64) i32 {
+    return selector.wait(timeout_ms);
+}
+
+pub export fn socket_open(domain: u32, socket_type: u32, protocol: u32, inheritable: u32) i32 {
+    return socket.open(domain, socket_type, protocol, inheritable != 0);
+}
+
+pub export fn socket_close(descriptor: i32) i32 {
+    return os.close(descriptor);
+}
+
+pub export fn socket_bury(descriptor: i32) i32 {
+    return socket.bury(descriptor);
+}
+
+pub export fn socket_bind(descriptor: i32, address: *const abi.Address) i32 {
+    return socket.bind(descriptor, address);
+}
+
+pub export fn socket_listen(descriptor: i32, backlog: i32) i32 {
+    return os.listen(descriptor, backlog);
+}
+
+pub export fn socket_connect(descriptor: i32, address: *const abi.Address) i32 {
+    return socket.connect(descriptor, address);
+}
+
+pub export fn socket_accept(descriptor: i32, peer: *abi.Address, inheritable: u32) i32 {
+    return socket.accept(descriptor, peer, inheritable != 0);
+}
+
+pub export fn socket_local_address(descriptor: i32, address: *abi.Address) i32 {
+    return socket.localAddress(descriptor, address);
+}
+
+pub export fn socket_peer_address(descriptor: i32, address: *abi.Address) i32 {
+    return socket.peerAddress(descriptor, address);
+}
+
+pub export fn socket_receive(descriptor: i32, memory: ?[*]u8, memory_length: u64, size: u32, flags: u32) i32 {
+    const all: []u8 = if (memory) |start| start[0..memory_length] else &.{};
+    return socket.receive(descriptor, all[0..@min(all.len, size)], flags);
+}
+
+pub export fn socket_send(descriptor: i32, memory: ?[*]const u8, memory_length: u64, offset: u64, flags: u32) i32 {
+    return socket.send(descriptor, constSlice(memory, memory_length), offset, flags);
+}
+
+pub export fn socket_get_option(descriptor: i32, option: u32, value: *i32) i32 {
+    return socket.getOption(descriptor, option, value);
+}
+
+pub export fn socket_set_option(descriptor: i32, option: u32, value: i32) i32 {
+    return socket.setOption(descriptor, option, value);
+}
+
+pub export fn descriptor_set_inheritable(descriptor: i32, inheritable: u32) i32 {
+    return os.setInheritable(descriptor, inheritable != 0);
+}
+
+pub export fn descriptor_limit() i32 {
+    return os.descriptorLimit();
+}
+
+pub export fn resolver_create(code: *i32) ?*Resolver {
+    return .create(code);
+}
+
+pub export fn resolver_descriptor(self: *Resolver) i32 {
+    return self.event;
+}
+
+pub export fn resolver_start(
+    self: *Resolver,
+    name: ?[*]const u8,
+    name_length: u64,
+    domain: u32,
+    socket_type: u32,
+    protocol: u32,
+    ticket: u32,
+) i32 {
+    return self.start(question(name, name_length, domain, socket_type, protocol), ticket);
+}
+
+pub export fn resolver_take(self: *Resolver, lookup: *abi.Lookup) i32 {
+    return self.take(lookup);
+}
+
+pub export fn resolver_close(self: *Resolver) void {
+    self.close();
+}
+
+pub export fn resolve_now(
+    name: ?[*]const u8,
+    name_length: u64,
+    domain: u32,
+    socket_type: u32,
+    protocol: u32,
+    lookup: *abi.Lookup,
+) i32 {
+    return resolver.resolveNow(question(name, name_length, domain, socket_type, protocol), lookup);
+}
+
+pub export fn resolve_error_text(status: i32) ?[*:0]const u8 {
+    return resolver.errorText(status);
+}
+
+fn question(name: ?[*]const u8, length: u64, domain: u32, socket_type: u32, protocol: u32) resolver.Question {
+    return .{
+        .name = constSlice(name, length),
+        .domain = domain,
+        .socket_type = socket_type,
+        .protocol = protocol,
+    };
+}
+
+/// An empty view of JavaScript may come without an address.
+fn constSlice(memory: ?[*]const u8, length: u64) []const u8 {
+    return if (memory) |start| start[0..length] else &.{};
+}

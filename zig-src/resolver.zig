@@ -1,0 +1,275 @@
+//! getaddrinfo, in the caller's thread or off it.
+//!
+//! The C library's symbols below stay undefined in our file: the process that loads it has them, whether
+//! that is glibc's or musl's. std.Thread does not work in a library that links no libc, hence pthread.
+
+const std = @import("std");
+const abi = @import("abi.zig");
+const os = @import("os/linux.zig");
+const address_codec = @import("address.zig");
+
+const allocator = std.heap.page_allocator;
+
+const name_length_max = 1024;
+const running_max = 4;
+
+/// Lookups that run in threads of their own. `descriptor` is readable when one has finished.
+pub const Resolver = struct {
+    event: i32,
+    /// One for the owner, one per running thread. Who gives back the last one closes the event, so that
+    /// a late thread never writes to a number that has a new owner.
+    references: std.atomic.Value(u32) = .init(1),
+
+    /// Guards everything below.
+    lock: os.Lock = .{},
+    closed: bool = false,
+    running: u32 = 0,
+    waiting: Queue = .{},
+    finished: Queue = .{},
+
+    /// null on failure, with the reason in `code`.
+    pub fn create(code: *i32) ?*Resolver {
+        const self = allocator.create(Resolver) catch {
+            code.* = os.failure(.NOMEM);
+            return null;
+        };
+        const event = os.eventCreate();
+        code.* = @min(event, 0);
+        if (event < 0) {
+            allocator.destroy(self);
+            return null;
+        }
+        self.* = .{ .event = event };
+        return self;
+    }
+
+    /// Ends the owner's use. Lookups that run end in their threads, and nobody sees their results.
+    pub fn close(self: *Resolver) void {
+        self.lock.lock();
+        self.closed = true;
+        self.waiting.clear();
+        self.finished.clear();
+        self.lock.unlock();
+        self.release();
+    }
+
+    pub fn start(self: *Resolver, question: Question, ticket: u32) i32 {
+        if (!question.isValid()) return os.failure(.INVAL);
+        const request = Request.create(question, ticket) catch return os.failure(.NOMEM);
+        self.lock.lock();
+        defer self.lock.unlock();
+        if (self.running < running_max) {
+            const code = self.startThread();
+            // With a thread at work the lookup only has to wait for it.
+            if (code < 0 and self.running == 0) {
+                allocator.destroy(request);
+                return code;
+            }
+        }
+        self.waiting.push(request);
+        return 0;
+    }
+
+    /// 1 when there was a finished lookup. 0 clears the event, under the lock, so that the next lookup to
+    /// finish raises it again.
+    pub fn take(self: *Resolver, lookup: *abi.Lookup) i32 {
+        self.lock.lock();
+        defer self.lock.unlock();
+        const request = self.finished.pop() orelse {
+            const code = os.eventClear(self.event);
+            const is_failure = code < 0 and code != os.failure(.AGAIN);
+            return if (is_failure) code else 0;
+        };
+        defer allocator.destroy(request);
+        lookup.* = request.lookup;
+        return 1;
+    }
+
+    /// The caller holds the lock, for which the new thread waits.
+    fn startThread(self: *Resolver) i32 {
+        var thread: pthread_t = undefined;
+        const errno = pthread_create(&thread, null, run, self);
+        if (errno != 0) return -errno;
+        _ = self.references.fetchAdd(1, .monotonic);
+        self.running += 1;
+        _ = pthread_detach(thread);
+        return 0;
+    }
+
+    fn run(context: ?*anyopaque) callconv(.c) ?*anyopaque {
+        const self: *Resolver = @ptrCast(@alignCast(context));
+        while (self.next()) |request| {
+            lookUp(request.question(), &request.lookup);
+            self.finish(request);
+        }
+        self.release();
+        return null;
+    }
+
+    /// The next lookup for a running thread, which ends when there is none.
+    fn next(self: *Resolver) ?*Request {
+        self.lock.lock();
+        defer self.lock.unlock();
+        const request = self.waiting.pop();
+        if (request == null) self.running -= 1;
+        return request;
+    }
+
+    fn finish(self: *Resolver, request: *Request) void {
+        self.lock.lock();
+        defer self.lock.unlock();
+        if (self.closed) return allocator.destroy(request);
+        self.finished.push(request);
+        // EAGAIN, the only failure, says that it has been raised very often already.
+        _ = os.eventRaise(self.event);
+    }
+
+    fn release(self: *Resolver) void {
+        if (self.references.fetchSub(1, .acq_rel) != 1) return;
+        _ = os.close(self.event);
+        allocator.destroy(self);
+    }
+};
+
+/// What getaddrinfo is asked.
+pub const Question = struct {
+    name: []const u8,
+    domain: u32,
+    socket_type: u32,
+    protocol: u32,
+
+    fn isValid(self: Question) bool {
+        return self.name.len <= name_length_max and std.mem.indexOfScalar(u8, self.name, 0) == null;
+    }
+};
+
+const Request = struct {
+    next: ?*Request = null,
+    name: [name_length_max]u8 = undefined,
+    name_length: usize,
+    domain: u32,
+    socket_type: u32,
+    protocol: u32,
+    lookup: abi.Lookup,
+
+    fn create(from: Question, ticket: u32) error{OutOfMemory}!*Request {
+        const self = try allocator.create(Request);
+        self.* = .{
+            .name_length = from.name.len,
+            .domain = from.domain,
+            .socket_type = from.socket_type,
+            .protocol = from.protocol,
+            .lookup = .{ .ticket = ticket },
+        };
+        @memcpy(self.name[0..from.name.len], from.name);
+        return self;
+    }
+
+    fn question(self: *const Request) Question {
+        return .{
+            .name = self.name[0..self.name_length],
+            .domain = self.domain,
+            .socket_type = self.socket_type,
+            .protocol = self.protocol,
+        };
+    }
+};
+
+const Queue = struct {
+    first: ?*Request = null,
+    last: ?*Request = null,
+
+    fn push(self: *Queue, request: *Request) void {
+        request.next = null;
+        if (self.last) |last| last.next = request else self.first = request;
+        self.last = request;
+    }
+
+    fn pop(self: *Queue) ?*Request {
+        const request = self.first orelse return null;
+        self.first = request.next;
+        if (self.first == null) self.last = null;
+        return request;
+    }
+
+    fn clear(self: *Queue) void {
+        while (self.pop()) |request| allocator.destroy(request);
+    }
+};
+
+/// Asks in the caller's thread, and blocks it.
+pub fn resolveNow(question: Question, lookup: *abi.Lookup) i32 {
+    if (!question.isValid()) return os.failure(.INVAL);
+    lookup.* = .{};
+    lookUp(question, lookup);
+    return 0;
+}
+
+pub fn errorText(status: i32) ?[*:0]const u8 {
+    return gai_strerror(status);
+}
+
+fn lookUp(question: Question, lookup: *abi.Lookup) void {
+    var name: [name_length_max + 1]u8 = undefined;
+    @memcpy(name[0..question.name.len], question.name);
+    name[question.name.len] = 0;
+
+    const hints: addrinfo = .{
+        // An answer for IPv6 sockets may hold the IPv4 addresses in their mapped form, as in Nim.
+        .flags = if (question.domain == @intFromEnum(abi.Domain.inet6)) AI_V4MAPPED else 0,
+        .family = @bitCast(question.domain),
+        .socktype = @bitCast(question.socket_type),
+        .protocol = @bitCast(question.protocol),
+    };
+    var answers: ?*addrinfo = null;
+    lookup.status = getaddrinfo(name[0..question.name.len :0], null, &hints, &answers);
+    if (lookup.status == EAI_SYSTEM) lookup.system_error = __errno_location().*;
+    if (lookup.status != 0) return;
+    const first = answers orelse return;
+    defer freeaddrinfo(first);
+
+    var answer: ?*addrinfo = first;
+    while (answer) |found| : (answer = found.next) {
+        if (lookup.count == lookup.addresses.len) break;
+        const system_address = found.addr orelse continue;
+        var system: address_codec.SystemAddress = .{ .bytes = @splat(0) };
+        const length = @min(found.addrlen, system.bytes.len);
+        @memcpy(system.bytes[0..length], system_address[0..length]);
+        address_codec.decode(&system, length, &lookup.addresses[lookup.count]);
+        lookup.count += 1;
+    }
+}
+
+const AI_V4MAPPED = 0x8;
+const EAI_SYSTEM = -11;
+
+/// The same in glibc and musl.
+const addrinfo = extern struct {
+    flags: c_int,
+    family: c_int,
+    socktype: c_int,
+    protocol: c_int,
+    addrlen: u32 = 0,
+    addr: ?[*]const u8 = null,
+    canonname: ?[*:0]const u8 = null,
+    next: ?*addrinfo = null,
+};
+
+const pthread_t = usize;
+
+extern fn pthread_create(
+    thread: *pthread_t,
+    attributes: ?*const anyopaque,
+    run: *const fn (?*anyopaque) callconv(.c) ?*anyopaque,
+    context: ?*anyopaque,
+) c_int;
+extern fn pthread_detach(thread: pthread_t) c_int;
+extern fn getaddrinfo(
+    name: [*:0]const u8,
+    service: ?[*:0]const u8,
+    hints: *const addrinfo,
+    answers: *?*addrinfo,
+) c_int;
+extern fn freeaddrinfo(answers: *addrinfo) void;
+extern fn gai_strerror(status: c_int) ?[*:0]const u8;
+extern fn __errno_location() *c_int;

@@ -1,0 +1,208 @@
+//! A selector: registered descriptors, what each is watched for, and the wait that says which are ready.
+
+const std = @import("std");
+const abi = @import("abi.zig");
+const os = @import("os/linux.zig");
+const Table = @import("table.zig").Table;
+const Epoll = @import("backend/epoll.zig").Epoll;
+const Select = @import("backend/select.zig").Select;
+
+const allocator = std.heap.page_allocator;
+
+/// What a backend is told: watch `descriptor` for `after` instead of `before`. The two differ.
+pub const Change = struct {
+    descriptor: i32,
+    handle: abi.Handle,
+    before: u32,
+    after: u32,
+};
+
+/// The mechanisms of this operating system, each with the same declarations.
+const Backend = union(abi.Backend) {
+    epoll: Epoll,
+    select: Select,
+
+    comptime {
+        for (@typeInfo(Backend).@"union".fields) |field| requireBackend(field.type);
+    }
+
+    fn init(self: *Backend, which: abi.Backend) i32 {
+        switch (which) {
+            inline else => |tag| {
+                self.* = @unionInit(Backend, @tagName(tag), undefined);
+                return @field(self, @tagName(tag)).init();
+            },
+        }
+    }
+
+    fn deinit(self: *Backend) void {
+        switch (self.*) {
+            inline else => |*backend| backend.deinit(),
+        }
+    }
+
+    fn descriptor(self: *const Backend) i32 {
+        return switch (self.*) {
+            inline else => |*backend| backend.descriptor(),
+        };
+    }
+
+    fn setInterest(self: *Backend, change: Change) i32 {
+        return switch (self.*) {
+            inline else => |*backend| backend.setInterest(change),
+        };
+    }
+
+    fn wait(self: *Backend, table: *Table, events: []abi.Event, timeout_ns: ?u64) i32 {
+        return switch (self.*) {
+            inline else => |*backend| backend.wait(table, events, timeout_ns),
+        };
+    }
+};
+
+fn requireBackend(comptime T: type) void {
+    const required = .{
+        .{ "init", fn (*T) i32 },
+        .{ "deinit", fn (*T) void },
+        // -1 when there is none that an outer selector could watch.
+        .{ "descriptor", fn (*const T) i32 },
+        // EBADF when the descriptor is closed, or its number now names something else.
+        .{ "setInterest", fn (*T, Change) i32 },
+        // null waits for ever. 0 may come before the time is up, and EINTR at any time.
+        .{ "wait", fn (*T, *Table, []abi.Event, ?u64) i32 },
+    };
+    for (required) |declaration| {
+        const name, const Function = declaration;
+        if (!@hasDecl(T, name)) @compileError(@typeName(T) ++ " lacks " ++ name);
+        if (@TypeOf(@field(T, name)) != Function) @compileError(@typeName(T) ++ "." ++ name ++ " has another type");
+    }
+}
+
+pub const Selector = struct {
+    backend: Backend,
+    table: Table = .{},
+    /// Reserved at its full size and committed by the kernel as it is used: JavaScript maps it once.
+    events: *align(std.heap.page_size_min) Events,
+    closed: bool = false,
+
+    /// null on failure, with the reason in `code`.
+    pub fn create(which: abi.Backend, code: *i32) ?*Selector {
+        code.* = os.failure(.NOMEM);
+        const self = allocator.create(Selector) catch return null;
+        const memory = os.reserve(@sizeOf(Events)) orelse {
+            allocator.destroy(self);
+            return null;
+        };
+        self.* = .{ .backend = undefined, .events = @ptrCast(memory.ptr) };
+        code.* = self.backend.init(which);
+        if (code.* < 0) {
+            self.closed = true;
+            self.free();
+            return null;
+        }
+        return self;
+    }
+
+    /// Gives back what the kernel and the table hold; may be called again. The events stay readable.
+    pub fn close(self: *Selector) void {
+        if (self.closed) return;
+        self.closed = true;
+        self.backend.deinit();
+        self.table.deinit();
+    }
+
+    /// Ends the selector and its events.
+    pub fn free(self: *Selector) void {
+        self.close();
+        os.release(std.mem.asBytes(self.events));
+        allocator.destroy(self);
+    }
+
+    pub fn descriptor(self: *const Selector) i32 {
+        return if (self.closed) closed_code else self.backend.descriptor();
+    }
+
+    /// Registers an open descriptor with an empty interest.
+    pub fn register(self: *Selector, number: i32, handle: *abi.Handle) i32 {
+        if (self.closed) return closed_code;
+        const code = os.checkOpen(number);
+        if (code < 0) return code;
+        handle.* = self.table.add(number) catch return os.failure(.NOMEM);
+        return 0;
+    }
+
+    /// Watches for exactly this interest from now on.
+    pub fn setInterest(self: *Selector, handle: abi.Handle, interest: u32) i32 {
+        if (self.closed) return closed_code;
+        const entry = self.table.get(handle.index, handle.generation) orelse return stale_code;
+        const wanted = interest & (abi.Readiness.read | abi.Readiness.write);
+        if (wanted == entry.interest) return 0;
+        const code = self.backend.setInterest(.{
+            .descriptor = entry.descriptor,
+            .handle = handle,
+            .before = entry.interest,
+            .after = wanted,
+        });
+        if (code >= 0) entry.interest = wanted;
+        // The kernel dropped it with the descriptor.
+        if (code == os.failure(.BADF)) entry.interest = 0;
+        return code;
+    }
+
+    /// Forgets the descriptor, closed meanwhile or not. The handle is stale from now on.
+    pub fn unregister(self: *Selector, handle: abi.Handle) i32 {
+        const code = self.setInterest(handle, 0);
+        if (code < 0 and code != os.failure(.BADF)) return code;
+        self.table.remove(handle.index);
+        return 0;
+    }
+
+    /// Waits until something is ready or the time is up, and returns the number of `events`. A signal
+    /// does not shorten the wait. Negative: for ever.
+    pub fn wait(self: *Selector, timeout_ms: f64) i32 {
+        if (self.closed) return closed_code;
+        const timeout_ns = nanoseconds(timeout_ms);
+        const deadline_ns = if (timeout_ns) |ns| deadline(ns) else 0;
+        var remaining_ns = timeout_ns;
+        while (true) {
+            const result = self.backend.wait(&self.table, self.events, remaining_ns);
+            const interrupted = result == os.failure(.INTR);
+            if (result != 0 and !interrupted) return result;
+            const previous_ns = remaining_ns orelse continue;
+            if (previous_ns != 0) remaining_ns = deadline_ns -| os.monotonicNanoseconds();
+            if (remaining_ns == 0 and !interrupted) return 0;
+        }
+    }
+};
+
+const Events = [abi.event_capacity]abi.Event;
+
+const closed_code = @intFromEnum(abi.Code.closed);
+const stale_code = @intFromEnum(abi.Code.stale_handle);
+
+/// A wait that does not block needs no clock.
+fn deadline(timeout_ns: u64) u64 {
+    return if (timeout_ns == 0) 0 else os.monotonicNanoseconds() +| timeout_ns;
+}
+
+/// Rounded up; null is for ever, which is also what no clock could count.
+fn nanoseconds(timeout_ms: f64) ?u64 {
+    if (std.math.isNan(timeout_ms)) return 0;
+    if (timeout_ms < 0) return null;
+    const ns = @ceil(timeout_ms * std.time.ns_per_ms);
+    const longest_ns: f64 = 1 << 62;
+    return if (ns < longest_ns) @intFromFloat(ns) else null;
+}
+
+test nanoseconds {
+    const expectEqual = std.testing.expectEqual;
+    try expectEqual(0, nanoseconds(0));
+    try expectEqual(0, nanoseconds(-0.0));
+    try expectEqual(0, nanoseconds(std.math.nan(f64)));
+    try expectEqual(1, nanoseconds(1e-9));
+    try expectEqual(1_500_000, nanoseconds(1.5));
+    try expectEqual(null, nanoseconds(-1));
+    try expectEqual(null, nanoseconds(-std.math.inf(f64)));
+    try expectEqual(null, nanoseconds(std.math.inf(f64)));
+    try expectEqual(null, nanoseconds(1e300));
+}

@@ -1,0 +1,142 @@
+//! Socket calls for sockets that never block. A result is a value or `-errno`.
+
+const std = @import("std");
+const linux = std.os.linux;
+const abi = @import("abi.zig");
+const os = @import("os/linux.zig");
+const address_codec = @import("address.zig");
+const SystemAddress = address_codec.SystemAddress;
+
+/// What Linux moves at most in one call.
+const transfer_max = 0x7fff_f000;
+
+pub fn open(domain: u32, socket_type: u32, protocol: u32, inheritable: bool) i32 {
+    return os.socket(domain, socket_type | creationFlags(inheritable), protocol);
+}
+
+/// Puts a dead descriptor in the place of `descriptor`: what it named is closed, and every read and
+/// write on the number gives EBADF, but nobody else can get the number before it is closed.
+pub fn bury(descriptor: i32) i32 {
+    // Else dup3 would take a number that is free, or that is not ours.
+    const code = os.checkOpen(descriptor);
+    if (code < 0) return code;
+    const dead = os.openDead();
+    if (dead < 0) return dead;
+    defer _ = os.close(dead);
+    return @min(os.duplicateOver(dead, descriptor), 0);
+}
+
+pub fn bind(descriptor: i32, address: *const abi.Address) i32 {
+    var system: SystemAddress = undefined;
+    const length = address_codec.encode(address, &system);
+    return if (length < 0) length else os.bind(descriptor, &system.any, @intCast(length));
+}
+
+/// EINPROGRESS is the normal result; what came of it is `Option.pending_error` once it is writable.
+pub fn connect(descriptor: i32, address: *const abi.Address) i32 {
+    var system: SystemAddress = undefined;
+    const length = address_codec.encode(address, &system);
+    if (length < 0) return length;
+    const code = os.connect(descriptor, &system.any, @intCast(length));
+    // An interrupted connect goes on in the kernel; a second call would give EALREADY.
+    return if (code == os.failure(.INTR)) os.failure(.INPROGRESS) else code;
+}
+
+pub fn accept(descriptor: i32, peer: *abi.Address, inheritable: bool) i32 {
+    while (true) {
+        var system: SystemAddress = undefined;
+        var length: u32 = @sizeOf(SystemAddress);
+        const code = os.accept(descriptor, &system.any, &length, creationFlags(inheritable));
+        if (code == os.failure(.INTR)) continue;
+        if (code >= 0) address_codec.decode(&system, length, peer);
+        return code;
+    }
+}
+
+pub fn localAddress(descriptor: i32, address: *abi.Address) i32 {
+    return readAddress(os.localAddress, descriptor, address);
+}
+
+pub fn peerAddress(descriptor: i32, address: *abi.Address) i32 {
+    return readAddress(os.peerAddress, descriptor, address);
+}
+
+fn readAddress(comptime call: fn (i32, *linux.sockaddr, *u32) i32, descriptor: i32, address: *abi.Address) i32 {
+    var system: SystemAddress = undefined;
+    var length: u32 = @sizeOf(SystemAddress);
+    const code = call(descriptor, &system.any, &length);
+    if (code >= 0) address_codec.decode(&system, length, address);
+    return code;
+}
+
+/// The number of bytes received; 0 at the end of a stream.
+pub fn receive(descriptor: i32, memory: []u8, flags: u32) i32 {
+    const part = memory[0..@min(memory.len, transfer_max)];
+    while (true) {
+        const code = os.receive(descriptor, part, systemFlags(flags) | linux.MSG.DONTWAIT);
+        if (code != os.failure(.INTR)) return code;
+    }
+}
+
+/// The number of bytes sent, which may be fewer than there are behind `offset`.
+pub fn send(descriptor: i32, memory: []const u8, offset: u64, flags: u32) i32 {
+    if (offset > memory.len) return @intFromEnum(abi.Code.out_of_bounds);
+    const rest = memory[offset..];
+    const part = rest[0..@min(rest.len, transfer_max)];
+    while (true) {
+        const code = os.send(descriptor, part, systemFlags(flags) | linux.MSG.DONTWAIT | linux.MSG.NOSIGNAL);
+        if (code != os.failure(.INTR)) return code;
+    }
+}
+
+pub fn getOption(descriptor: i32, number: u32, value: *i32) i32 {
+    const option = std.enums.fromInt(abi.Option, number) orelse return @intFromEnum(abi.Code.not_supported);
+    const place = systemOption(option);
+    if (option != .linger) return os.getOption(descriptor, place.level, place.name, std.mem.asBytes(value));
+    var linger: Linger = undefined;
+    const code = os.getOption(descriptor, place.level, place.name, std.mem.asBytes(&linger));
+    if (code >= 0) value.* = if (linger.enabled != 0) linger.seconds else -1;
+    return code;
+}
+
+pub fn setOption(descriptor: i32, number: u32, value: i32) i32 {
+    const option = std.enums.fromInt(abi.Option, number) orelse return @intFromEnum(abi.Code.not_supported);
+    const place = systemOption(option);
+    if (option != .linger) return os.setOption(descriptor, place.level, place.name, std.mem.asBytes(&value));
+    const linger: Linger = .{ .enabled = @intFromBool(value >= 0), .seconds = @max(value, 0) };
+    return os.setOption(descriptor, place.level, place.name, std.mem.asBytes(&linger));
+}
+
+const Linger = extern struct { enabled: i32, seconds: i32 };
+
+const SystemOption = struct { level: i32, name: u32 };
+
+fn systemOption(option: abi.Option) SystemOption {
+    const SO = linux.SO;
+    const name: u32 = switch (option) {
+        .accept_conn => SO.ACCEPTCONN,
+        .broadcast => SO.BROADCAST,
+        .debug => SO.DEBUG,
+        .dont_route => SO.DONTROUTE,
+        .keep_alive => SO.KEEPALIVE,
+        .oob_inline => SO.OOBINLINE,
+        .reuse_addr => SO.REUSEADDR,
+        .reuse_port => SO.REUSEPORT,
+        .no_delay => return .{ .level = linux.IPPROTO.TCP, .name = linux.TCP.NODELAY },
+        .send_buffer => SO.SNDBUF,
+        .receive_buffer => SO.RCVBUF,
+        .linger => SO.LINGER,
+        .pending_error => SO.ERROR,
+        .domain => SO.DOMAIN,
+        .socket_type => SO.TYPE,
+    };
+    return .{ .level = linux.SOL.SOCKET, .name = name };
+}
+
+fn creationFlags(inheritable: bool) u32 {
+    return linux.SOCK.NONBLOCK | @as(u32, if (inheritable) 0 else linux.SOCK.CLOEXEC);
+}
+
+fn systemFlags(flags: u32) u32 {
+    return if (flags & abi.TransferFlag.peek != 0) linux.MSG.PEEK else 0;
+}

@@ -1,0 +1,463 @@
+//! What every backend must do, in one suite that runs on each.
+
+const std = @import("std");
+const linux = std.os.linux;
+const abi = @import("../abi.zig");
+const os = @import("../os/linux.zig");
+const support = @import("support.zig");
+const Pipe = support.Pipe;
+const Subject = support.Subject;
+const expect = std.testing.expect;
+const expectEqual = std.testing.expectEqual;
+const expectCode = support.expectCode;
+const expectErrno = support.expectErrno;
+const read = support.read;
+const write = support.write;
+const failed = support.failed;
+
+comptime {
+    _ = Suite(.epoll);
+    _ = Suite(.select);
+    // A backend without its suite does not compile.
+    std.debug.assert(@typeInfo(abi.Backend).@"enum".fields.len == 2);
+}
+
+fn Suite(comptime backend: abi.Backend) type {
+    return struct {
+        test "a wait is never early" {
+            const subject: Subject = try .init(backend);
+            defer subject.deinit();
+            for ([_]f64{ 0.05, 0.3, 1, 1.7, 3.001, 10 }) |timeout_ms| {
+                for (0..5) |_| {
+                    const start_ns = os.monotonicNanoseconds();
+                    try expectEqual(0, (try subject.wait(timeout_ms)).len);
+                    try expect(support.elapsedMilliseconds(start_ns) >= timeout_ms);
+                }
+            }
+        }
+
+        test "a wait is precise below a millisecond" {
+            const subject: Subject = try .init(backend);
+            defer subject.deinit();
+            var best_ms: f64 = 1000;
+            for (0..20) |_| {
+                const start_ns = os.monotonicNanoseconds();
+                _ = try subject.wait(0.1);
+                best_ms = @min(best_ms, support.elapsedMilliseconds(start_ns));
+            }
+            try expect(best_ms < 1);
+        }
+
+        test "no timeout and NaN return at once" {
+            const subject: Subject = try .init(backend);
+            defer subject.deinit();
+            const start_ns = os.monotonicNanoseconds();
+            for ([_]f64{ 0, -0.0, std.math.nan(f64) }) |timeout_ms| {
+                try expectEqual(0, (try subject.wait(timeout_ms)).len);
+            }
+            try expect(support.elapsedMilliseconds(start_ns) < 100);
+        }
+
+        test "a negative or huge timeout still sees what is ready" {
+            const subject: Subject = try .init(backend);
+            defer subject.deinit();
+            const pipe: Pipe = try .init();
+            defer pipe.deinit();
+            _ = try subject.register(pipe.writer, write);
+            for ([_]f64{ -1, -std.math.inf(f64), std.math.inf(f64), 1e300, 1e12 }) |timeout_ms| {
+                try expectEqual(1, (try subject.wait(timeout_ms)).len);
+            }
+        }
+
+        test "a pipe becomes readable, and stays so until it is read" {
+            const subject: Subject = try .init(backend);
+            defer subject.deinit();
+            const pipe: Pipe = try .init();
+            defer pipe.deinit();
+            const handle = try subject.register(pipe.reader, read);
+            try subject.expectNothing();
+            try pipe.put();
+            for (0..3) |_| try subject.expectOnly(handle, read);
+            try pipe.take();
+            try subject.expectNothing();
+        }
+
+        test "a pipe is writable until it is full" {
+            const subject: Subject = try .init(backend);
+            defer subject.deinit();
+            const pipe: Pipe = try .init();
+            defer pipe.deinit();
+            const handle = try subject.register(pipe.writer, write);
+            try subject.expectOnly(handle, write);
+            const block: [4096]u8 = @splat(0);
+            while (linux.errno(linux.write(pipe.writer, &block, block.len)) == .SUCCESS) {}
+            try subject.expectNothing();
+        }
+
+        test "both directions come in one event" {
+            const subject: Subject = try .init(backend);
+            defer subject.deinit();
+            var ends: [2]i32 = undefined;
+            try expectEqual(0, linux.socketpair(linux.AF.UNIX, linux.SOCK.STREAM, 0, &ends));
+            defer for (ends) |end| {
+                _ = os.close(end);
+            };
+            const handle = try subject.register(ends[0], read | write);
+            try subject.expectOnly(handle, write);
+            try expectEqual(1, os.send(ends[1], "x", 0));
+            try subject.expectOnly(handle, read | write);
+        }
+
+        test "what is no longer of interest is not reported" {
+            const subject: Subject = try .init(backend);
+            defer subject.deinit();
+            const pipe: Pipe = try .init();
+            defer pipe.deinit();
+            const handle = try subject.register(pipe.reader, read);
+            try pipe.put();
+            try subject.expectOnly(handle, read);
+            try subject.setInterest(handle, 0);
+            try subject.expectNothing();
+            try subject.setInterest(handle, 0);
+            try subject.setInterest(handle, read);
+            try subject.expectOnly(handle, read);
+            try subject.setInterest(handle, write);
+            try subject.expectNothing();
+        }
+
+        test "unknown interest bits are no interest" {
+            const subject: Subject = try .init(backend);
+            defer subject.deinit();
+            const pipe: Pipe = try .init();
+            defer pipe.deinit();
+            _ = try subject.register(pipe.writer, failed | 0xffff_fff8);
+            try subject.expectNothing();
+        }
+
+        test "a hang-up wakes a reader, but nobody when there is no interest" {
+            const subject: Subject = try .init(backend);
+            defer subject.deinit();
+            const pipe: Pipe = try .init();
+            defer _ = os.close(pipe.reader);
+            const handle = try subject.register(pipe.reader, 0);
+            _ = os.close(pipe.writer);
+            try subject.expectNothing();
+            try subject.setInterest(handle, read);
+            try expect((try subject.wait(1000))[0].readiness & (read | failed) != 0);
+        }
+
+        test "a stale handle is refused" {
+            const subject: Subject = try .init(backend);
+            defer subject.deinit();
+            const pipe: Pipe = try .init();
+            defer pipe.deinit();
+            const stale = try subject.register(pipe.reader, read);
+            try subject.unregister(stale);
+            const fresh = try subject.register(pipe.reader, read);
+            const next: abi.Handle = .{ .index = fresh.index + 1, .generation = 1 };
+            const far: abi.Handle = .{ .index = std.math.maxInt(u32), .generation = 1 };
+            const zero: abi.Handle = .{ .index = 0, .generation = 0 };
+            for ([_]abi.Handle{ stale, next, far, zero }) |handle| {
+                try expectCode(.stale_handle, subject.selector.setInterest(handle, read));
+                try expectCode(.stale_handle, subject.selector.unregister(handle));
+            }
+            try pipe.put();
+            try subject.expectOnly(fresh, read);
+        }
+
+        test "a number that is reused gets no event of its predecessor" {
+            const subject: Subject = try .init(backend);
+            defer subject.deinit();
+            const old: Pipe = try .init();
+            defer _ = os.close(old.writer);
+            const old_handle = try subject.register(old.reader, read);
+            try old.put();
+            const event = (try subject.wait(1000))[0];
+            try subject.unregister(old_handle);
+            _ = os.close(old.reader);
+
+            const new: Pipe = try .init();
+            defer new.deinit();
+            try expectEqual(old.reader, new.reader);
+            const new_handle = try subject.register(new.reader, read);
+            try expect(event.generation != new_handle.generation or event.index != new_handle.index);
+            try subject.expectNothing();
+        }
+
+        test "files without readiness give EPERM" {
+            const subject: Subject = try .init(backend);
+            defer subject.deinit();
+            for ([_][*:0]const u8{ "/proc/self/exe", "/" }) |path| {
+                const file = try support.openFile(path);
+                defer _ = os.close(file);
+                const handle = try subject.register(file, 0);
+                try expectErrno(.PERM, subject.selector.setInterest(handle, read));
+                try subject.expectNothing();
+                try subject.unregister(handle);
+            }
+        }
+
+        test "a closed number cannot be registered" {
+            const subject: Subject = try .init(backend);
+            defer subject.deinit();
+            const pipe: Pipe = try .init();
+            pipe.deinit();
+            var handle: abi.Handle = undefined;
+            for ([_]i32{ pipe.reader, -1, std.math.minInt(i32), std.math.maxInt(i32) }) |descriptor| {
+                try expectErrno(.BADF, subject.selector.register(descriptor, &handle));
+            }
+        }
+
+        test "a hundred ready descriptors take two waits at most" {
+            try expectAllReported(100, 2);
+        }
+
+        test "more ready descriptors than the first array holds" {
+            try expectAllReported(1500, 4);
+        }
+
+        fn expectAllReported(comptime total: usize, waits: usize) !void {
+            const subject: Subject = try .init(backend);
+            defer subject.deinit();
+            const pipe: Pipe = try .init();
+            defer pipe.deinit();
+            var copies: [total]i32 = undefined;
+            for (&copies) |*copy| {
+                copy.* = try support.duplicate(pipe.writer, 0);
+                _ = try subject.register(copy.*, write);
+            }
+            defer for (copies) |copy| {
+                _ = os.close(copy);
+            };
+            var seen: [total]bool = @splat(false);
+            for (0..waits) |_| {
+                for (try subject.wait(1000)) |event| {
+                    try expectEqual(write, event.readiness);
+                    seen[event.index] = true;
+                }
+            }
+            try expectEqual(total, std.mem.count(bool, &seen, &.{true}));
+            try expectEqual(total, (try subject.wait(1000)).len);
+        }
+
+        test "numbers above FD_SETSIZE" {
+            const subject: Subject = try .init(backend);
+            defer subject.deinit();
+            const pipe: Pipe = try .init();
+            defer pipe.deinit();
+            for ([_]i32{ 1023, 1024, 5000 }) |lowest| {
+                const high = try support.duplicate(pipe.reader, lowest);
+                defer _ = os.close(high);
+                const handle = try subject.register(high, read);
+                try subject.expectNothing();
+                try pipe.put();
+                try subject.expectOnly(handle, read);
+                try pipe.take();
+                try subject.unregister(handle);
+            }
+        }
+
+        test "a descriptor closed by a foreign hand" {
+            const subject: Subject = try .init(backend);
+            defer subject.deinit();
+            const pipe: Pipe = try .init();
+            defer _ = os.close(pipe.writer);
+            const other: Pipe = try .init();
+            defer other.deinit();
+            const handle = try subject.register(pipe.reader, read);
+            const other_handle = try subject.register(other.reader, read);
+            _ = os.close(pipe.reader);
+
+            // Whether the waiter is told depends on the system; that the others are served does not.
+            try other.put();
+            for (0..3) |_| {
+                for (try subject.wait(1000)) |event| {
+                    if (event.index == handle.index) try expectEqual(read | failed, event.readiness);
+                }
+            }
+            try subject.expectOnly(other_handle, read);
+            try expectErrno(.BADF, subject.selector.setInterest(handle, write));
+            try subject.unregister(handle);
+            try expectCode(.stale_handle, subject.selector.unregister(handle));
+        }
+
+        test "a descriptor closed while its file lives on does not haunt the wait" {
+            const subject: Subject = try .init(backend);
+            defer subject.deinit();
+            const pipe: Pipe = try .init();
+            defer pipe.deinit();
+            const other: Pipe = try .init();
+            defer other.deinit();
+            const closed = try support.duplicate(pipe.reader, 0);
+            const watched = try support.duplicate(pipe.reader, 0);
+            const handle = try subject.register(closed, read);
+            const other_handle = try subject.register(other.reader, read);
+            const watched_handle = try subject.register(watched, read);
+            _ = os.close(closed);
+            _ = os.close(watched);
+            try subject.unregister(handle);
+            try pipe.put();
+            // The one that is still registered may be told that its number is dead, once.
+            for (0..3) |_| {
+                for (try subject.wait(5)) |event| {
+                    try expectEqual(watched_handle.index, event.index);
+                }
+            }
+            try subject.expectNothing();
+            try other.put();
+            try subject.expectOnly(other_handle, read);
+        }
+
+        test "a number that was closed and duplicated again is watched again" {
+            const subject: Subject = try .init(backend);
+            defer subject.deinit();
+            const pipe: Pipe = try .init();
+            defer pipe.deinit();
+            const copy = try support.duplicate(pipe.reader, 0);
+            defer _ = os.close(copy);
+            const handle = try subject.register(copy, read);
+            _ = os.close(copy);
+            try subject.unregister(handle);
+            try expectEqual(copy, os.duplicateOver(pipe.reader, copy));
+            const again = try subject.register(copy, read);
+            try pipe.put();
+            try subject.expectOnly(again, read);
+        }
+
+        test "closing twice is once, and a closed selector says so" {
+            const subject: Subject = try .init(backend);
+            defer subject.deinit();
+            const pipe: Pipe = try .init();
+            defer pipe.deinit();
+            const selector = subject.selector;
+            const handle = try subject.register(pipe.writer, write);
+            try subject.expectOnly(handle, write);
+            selector.close();
+            selector.close();
+            var other: abi.Handle = undefined;
+            try expectCode(.closed, selector.register(pipe.reader, &other));
+            try expectCode(.closed, selector.setInterest(handle, read));
+            try expectCode(.closed, selector.unregister(handle));
+            try expectCode(.closed, selector.wait(0));
+            try expectCode(.closed, selector.descriptor());
+            try expectEqual(write, selector.events[0].readiness);
+        }
+
+        test "selectors leak no descriptor" {
+            const before = try support.duplicate(0, 0);
+            _ = os.close(before);
+            for (0..50) |_| {
+                const subject: Subject = try .init(backend);
+                subject.deinit();
+            }
+            const after = try support.duplicate(0, 0);
+            _ = os.close(after);
+            try expectEqual(before, after);
+        }
+
+        test "signals do not shorten a wait" {
+            const subject: Subject = try .init(backend);
+            defer subject.deinit();
+            var alarms: Alarms = undefined;
+            alarms.start();
+            defer alarms.stop();
+            const start_ns = os.monotonicNanoseconds();
+            try expectEqual(0, (try subject.wait(50)).len);
+            const elapsed_ms = support.elapsedMilliseconds(start_ns);
+            try expect(elapsed_ms >= 50);
+            try expect(elapsed_ms < 1000);
+            try expect(Alarms.count.load(.monotonic) > 1);
+        }
+
+        test "any order of calls agrees with a model" {
+            try agreeWithModel(backend, 3000);
+        }
+    };
+}
+
+/// Interrupts the process every 7 ms.
+const Alarms = struct {
+    former: std.posix.Sigaction,
+
+    var count: std.atomic.Value(u32) = .init(0);
+
+    fn start(self: *Alarms) void {
+        count.store(0, .monotonic);
+        const action: std.posix.Sigaction = .{
+            .handler = .{ .handler = onAlarm },
+            .mask = std.posix.sigemptyset(),
+            .flags = 0,
+        };
+        std.posix.sigaction(.ALRM, &action, &self.former);
+        setInterval(7_000);
+    }
+
+    fn stop(self: *Alarms) void {
+        setInterval(0);
+        std.posix.sigaction(.ALRM, &self.former, null);
+    }
+
+    fn onAlarm(_: std.posix.SIG) callconv(.c) void {
+        _ = count.fetchAdd(1, .monotonic);
+    }
+
+    fn setInterval(interval_us: isize) void {
+        const interval: linux.timeval = .{ .sec = 0, .usec = interval_us };
+        const timer = [_]linux.timeval{ interval, interval };
+        const real_time_clock = 0;
+        _ = linux.syscall3(.setitimer, real_time_clock, @intFromPtr(&timer), 0);
+    }
+};
+
+/// Random registrations, interests and bytes on a handful of pipes, against what must come of them.
+fn agreeWithModel(backend: abi.Backend, steps: usize) !void {
+    const Model = struct { pipe: Pipe, handle: ?abi.Handle = null, interest: u32 = 0, bytes: usize = 0 };
+
+    const subject: Subject = try .init(backend);
+    defer subject.deinit();
+    var models: [12]Model = undefined;
+    for (&models) |*model| model.* = .{ .pipe = try .init() };
+    defer for (models) |model| model.pipe.deinit();
+
+    var prng: std.Random.DefaultPrng = .init(std.testing.random_seed);
+    const random = prng.random();
+    for (0..steps) |_| {
+        const model = &models[random.uintLessThan(usize, models.len)];
+        switch (random.uintLessThan(u32, 5)) {
+            0 => if (model.handle) |handle| {
+                try subject.unregister(handle);
+                try expectCode(.stale_handle, subject.selector.setInterest(handle, read));
+                model.handle = null;
+                model.interest = 0;
+            } else {
+                model.handle = try subject.register(model.pipe.reader, 0);
+            },
+            1 => if (model.handle) |handle| {
+                model.interest = if (random.boolean()) read else 0;
+                try subject.setInterest(handle, model.interest);
+            },
+            2 => {
+                try model.pipe.put();
+                model.bytes += 1;
+            },
+            3 => if (model.bytes > 0) {
+                try model.pipe.take();
+                model.bytes -= 1;
+            },
+            else => {
+                var expected: usize = 0;
+                for (models) |m| expected += @intFromBool(m.interest != 0 and m.bytes > 0);
+                const events = try subject.wait(0);
+                try expectEqual(expected, events.len);
+                for (events) |event| {
+                    for (models) |m| {
+                        const handle = m.handle orelse continue;
+                        if (handle.index != event.index) continue;
+                        try expectEqual(handle.generation, event.generation);
+                        try expect(m.interest != 0 and m.bytes > 0);
+                    }
+                }
+            },
+        }
+    }
+}

@@ -1,0 +1,108 @@
+//! Lookups that need no network.
+
+const std = @import("std");
+const abi = @import("../abi.zig");
+const os = @import("../os/linux.zig");
+const resolver_file = @import("../resolver.zig");
+const support = @import("support.zig");
+const Resolver = resolver_file.Resolver;
+const Subject = support.Subject;
+const expect = std.testing.expect;
+const expectEqual = std.testing.expectEqual;
+const expectEqualSlices = std.testing.expectEqualSlices;
+const expectErrno = support.expectErrno;
+
+fn ask(name: []const u8, domain: abi.Domain) resolver_file.Question {
+    return .{
+        .name = name,
+        .domain = @intFromEnum(domain),
+        .socket_type = @intFromEnum(abi.SocketType.stream),
+        .protocol = 0,
+    };
+}
+
+fn create() !*Resolver {
+    var code: i32 = undefined;
+    return Resolver.create(&code) orelse error.NoResolver;
+}
+
+test "an address is its own answer" {
+    var lookup: abi.Lookup = undefined;
+    try expectEqual(0, resolver_file.resolveNow(ask("127.0.0.1", .inet), &lookup));
+    try expectEqual(0, lookup.status);
+    try expectEqual(1, lookup.count);
+    try expectEqualSlices(u8, &.{ 127, 0, 0, 1 }, lookup.addresses[0].bytes[0..lookup.addresses[0].length]);
+    try expectEqual(0, resolver_file.resolveNow(ask("::1", .unspecified), &lookup));
+    try expectEqual(16, lookup.addresses[0].length);
+}
+
+test "IPv6 answers may be mapped IPv4 addresses" {
+    var lookup: abi.Lookup = undefined;
+    try expectEqual(0, resolver_file.resolveNow(ask("10.1.2.3", .inet6), &lookup));
+    const mapped = [_]u8{0} ** 10 ++ [_]u8{ 0xff, 0xff, 10, 1, 2, 3 };
+    try expectEqualSlices(u8, &mapped, lookup.addresses[0].bytes[0..16]);
+}
+
+test "a failed lookup has a status and a text" {
+    var lookup: abi.Lookup = undefined;
+    try expectEqual(0, resolver_file.resolveNow(ask("127.0.0.1", .inet6), &lookup));
+    try expectEqual(0, resolver_file.resolveNow(ask("::1", .inet), &lookup));
+    try expect(lookup.status != 0);
+    try expectEqual(0, lookup.count);
+    try expect(std.mem.len(resolver_file.errorText(lookup.status).?) > 0);
+}
+
+test "names that no lookup can hold are refused" {
+    var lookup: abi.Lookup = undefined;
+    const resolver = try create();
+    defer resolver.close();
+    for ([_][]const u8{ "a\x00b", "x" ** 1025 }) |name| {
+        try expectErrno(.INVAL, resolver_file.resolveNow(ask(name, .inet), &lookup));
+        try expectErrno(.INVAL, resolver.start(ask(name, .inet), 1));
+    }
+    try expectEqual(0, resolver_file.resolveNow(ask("x" ** 1024, .inet), &lookup));
+    try expect(lookup.status != 0);
+}
+
+test "every lookup is taken once, whatever the order" {
+    const total = 200;
+    const subject: Subject = try .init(.epoll);
+    defer subject.deinit();
+    const resolver = try create();
+    defer resolver.close();
+    const handle = try subject.register(resolver.event, support.read);
+    for (0..total) |ticket| try expectEqual(0, resolver.start(ask("127.0.0.1", .inet), @intCast(ticket)));
+
+    var seen: [total]bool = @splat(false);
+    var lookup: abi.Lookup = undefined;
+    while (std.mem.count(bool, &seen, &.{false}) > 0) {
+        try subject.expectOnly(handle, support.read);
+        while (resolver.take(&lookup) == 1) {
+            try expect(!seen[lookup.ticket]);
+            try expectEqual(1, lookup.count);
+            seen[lookup.ticket] = true;
+        }
+    }
+    try subject.expectNothing();
+    try expectEqual(0, resolver.take(&lookup));
+}
+
+test "closing amid lookups closes the event with the last thread" {
+    const before = try support.duplicate(0, 0);
+    _ = os.close(before);
+    for (0..50) |_| {
+        const resolver = try create();
+        for (0..10) |ticket| _ = resolver.start(ask("localhost", .inet), @intCast(ticket));
+        resolver.close();
+    }
+    // The threads end in their own time.
+    const subject: Subject = try .init(.select);
+    defer subject.deinit();
+    for (0..500) |_| {
+        _ = try subject.wait(10);
+        const after = try support.duplicate(0, 0);
+        _ = os.close(after);
+        if (after == before) return;
+    }
+    return error.DescriptorLeaked;
+}

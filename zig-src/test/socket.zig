@@ -1,0 +1,254 @@
+//! Sockets, with the selector to wait for them.
+
+const std = @import("std");
+const linux = std.os.linux;
+const abi = @import("../abi.zig");
+const os = @import("../os/linux.zig");
+const socket = @import("../socket.zig");
+const support = @import("support.zig");
+const Subject = support.Subject;
+const expect = std.testing.expect;
+const expectEqual = std.testing.expectEqual;
+const expectEqualStrings = std.testing.expectEqualStrings;
+const expectCode = support.expectCode;
+const expectErrno = support.expectErrno;
+
+const stream: u32 = @intFromEnum(abi.SocketType.stream);
+
+fn number(option: abi.Option) u32 {
+    return @intFromEnum(option);
+}
+
+fn loopback(domain: abi.Domain) abi.Address {
+    var address: abi.Address = .{ .domain = @intFromEnum(domain) };
+    const bytes: []const u8 = if (domain == .inet) &.{ 127, 0, 0, 1 } else &(.{0} ** 15 ++ .{1});
+    @memcpy(address.bytes[0..bytes.len], bytes);
+    address.length = @intCast(bytes.len);
+    return address;
+}
+
+fn unixAddress(name: []const u8) abi.Address {
+    var address: abi.Address = .{ .domain = @intFromEnum(abi.Domain.unix), .length = @intCast(name.len) };
+    @memcpy(address.bytes[0..name.len], name);
+    return address;
+}
+
+/// Two connected sockets and the listener that made them so.
+const Connection = struct {
+    listener: i32,
+    client: i32,
+    server: i32,
+    /// The client, as the listener was told.
+    peer: abi.Address,
+
+    fn init(wanted: abi.Address) !Connection {
+        const subject: Subject = try .init(.epoll);
+        defer subject.deinit();
+        const listener = socket.open(wanted.domain, stream, 0, false);
+        if (listener < 0) return error.SkipZigTest; // no such domain on this machine
+        errdefer _ = os.close(listener);
+        const bound = socket.bind(listener, &wanted);
+        if (bound == os.failure(.ADDRNOTAVAIL)) return error.SkipZigTest;
+        try expectEqual(0, bound);
+        try expectEqual(0, os.listen(listener, 8));
+        var address: abi.Address = undefined;
+        try expectEqual(0, socket.localAddress(listener, &address));
+
+        const client = socket.open(wanted.domain, stream, 0, false);
+        errdefer _ = os.close(client);
+        const connected = socket.connect(client, &address);
+        try expect(connected == 0 or connected == os.failure(.INPROGRESS));
+        try subject.expectOnly(try subject.register(listener, support.read), support.read);
+        var peer: abi.Address = undefined;
+        const server = socket.accept(listener, &peer, false);
+        try expect(server >= 0);
+        try subject.expectOnly(try subject.register(client, support.write), support.write);
+        var pending: i32 = -1;
+        try expectEqual(0, socket.getOption(client, number(.pending_error), &pending));
+        try expectEqual(0, pending);
+        return .{ .listener = listener, .client = client, .server = server, .peer = peer };
+    }
+
+    fn deinit(self: Connection) void {
+        for ([_]i32{ self.listener, self.client, self.server }) |descriptor| _ = os.close(descriptor);
+    }
+};
+
+fn expectRoundTrip(address: abi.Address) !void {
+    const connection: Connection = try .init(address);
+    defer connection.deinit();
+    var memory: [16]u8 = undefined;
+    try expectErrno(.AGAIN, socket.receive(connection.server, &memory, 0));
+    try expectEqual(5, socket.send(connection.client, "..hello", 2, 0));
+    try expectEqual(5, socket.receive(connection.server, &memory, abi.TransferFlag.peek));
+    try expectEqual(2, socket.receive(connection.server, memory[0..2], 0));
+    try expectEqualStrings("he", memory[0..2]);
+    try expectEqual(3, socket.receive(connection.server, &memory, 0));
+    try expectEqualStrings("llo", memory[0..3]);
+    _ = linux.shutdown(connection.client, linux.SHUT.WR);
+    try expectEqual(0, socket.receive(connection.server, &memory, 0));
+}
+
+test "a round trip over IPv4" {
+    try expectRoundTrip(loopback(.inet));
+}
+
+test "a round trip over IPv6" {
+    try expectRoundTrip(loopback(.inet6));
+}
+
+test "a round trip over a UNIX socket with an abstract name" {
+    try expectRoundTrip(unixAddress("\x00asyncdispatch-test"));
+}
+
+test "addresses come back as they were given" {
+    const connection: Connection = try .init(loopback(.inet));
+    defer connection.deinit();
+    var client: abi.Address = undefined;
+    var server: abi.Address = undefined;
+    try expectEqual(0, socket.localAddress(connection.client, &client));
+    try expectEqual(0, socket.peerAddress(connection.server, &server));
+    try expectEqual(client, server);
+    try expectEqual(client, connection.peer);
+    try expect(client.port != 0);
+
+    var buffer: [64]u8 = undefined;
+    const path = try std.fmt.bufPrint(&buffer, "/tmp/asyncdispatch-{d}.sock", .{linux.getpid()});
+    const wanted = unixAddress(path);
+    const unix = socket.open(wanted.domain, stream, 0, false);
+    defer _ = os.close(unix);
+    try expectEqual(0, socket.bind(unix, &wanted));
+    buffer[path.len] = 0;
+    defer _ = linux.unlink(buffer[0..path.len :0]);
+    var bound: abi.Address = undefined;
+    try expectEqual(0, socket.localAddress(unix, &bound));
+    try expectEqual(wanted, bound);
+    try expectErrno(.NOTCONN, socket.peerAddress(unix, &bound));
+}
+
+test "the longest UNIX path" {
+    var wanted = unixAddress("/tmp/" ++ "x" ** 103);
+    const unix = socket.open(wanted.domain, stream, 0, false);
+    defer _ = os.close(unix);
+    try expectEqual(0, socket.bind(unix, &wanted));
+    defer _ = linux.unlink("/tmp/" ++ "x" ** 103);
+    var bound: abi.Address = undefined;
+    try expectEqual(0, socket.localAddress(unix, &bound));
+    try expectEqual(wanted, bound);
+    wanted.length = wanted.bytes.len + 1;
+    try expectErrno(.NAMETOOLONG, socket.bind(unix, &wanted));
+}
+
+test "malformed addresses are refused" {
+    const descriptor = socket.open(@intFromEnum(abi.Domain.inet), stream, 0, false);
+    defer _ = os.close(descriptor);
+    var address = loopback(.inet);
+    address.port = 65_536;
+    try expectErrno(.INVAL, socket.connect(descriptor, &address));
+    address = loopback(.inet);
+    address.length = 16;
+    try expectErrno(.INVAL, socket.connect(descriptor, &address));
+    address.domain = 12_345;
+    try expectCode(.not_supported, socket.connect(descriptor, &address));
+}
+
+test "a send that does not fit is partial" {
+    const connection: Connection = try .init(loopback(.inet));
+    defer connection.deinit();
+    const memory = try std.testing.allocator.alloc(u8, 16 << 20);
+    defer std.testing.allocator.free(memory);
+    @memset(memory, 7);
+    const sent = socket.send(connection.client, memory, 0, 0);
+    try expect(sent > 0 and sent < memory.len);
+    try expectCode(.out_of_bounds, socket.send(connection.client, memory, memory.len + 1, 0));
+    try expectCode(.out_of_bounds, socket.send(connection.client, memory, std.math.maxInt(u64), 0));
+}
+
+test "a send to a peer that is gone is EPIPE and no signal" {
+    const connection: Connection = try .init(unixAddress("\x00asyncdispatch-gone"));
+    defer connection.deinit();
+    _ = linux.shutdown(connection.server, linux.SHUT.RD);
+    try expectErrno(.PIPE, socket.send(connection.client, "x", 0, 0));
+}
+
+test "what is no socket gives ENOTSOCK" {
+    const pipe: support.Pipe = try .init();
+    defer pipe.deinit();
+    var memory: [1]u8 = undefined;
+    try expectErrno(.NOTSOCK, socket.receive(pipe.reader, &memory, 0));
+    try expectErrno(.NOTSOCK, socket.send(pipe.writer, "x", 0, 0));
+}
+
+test "a buried descriptor is dead, but its number is taken" {
+    const connection: Connection = try .init(loopback(.inet));
+    defer connection.deinit();
+    var memory: [4]u8 = undefined;
+    try expectEqual(0, socket.bury(connection.client));
+    try expectErrno(.BADF, socket.receive(connection.client, &memory, 0));
+    try expectErrno(.BADF, socket.send(connection.client, "x", 0, 0));
+    try expectErrno(.BADF, socket.bury(connection.client));
+    // The other side sees the end.
+    try expectEqual(0, socket.receive(connection.server, &memory, 0));
+    const other = socket.open(@intFromEnum(abi.Domain.inet), stream, 0, false);
+    defer _ = os.close(other);
+    try expect(other != connection.client);
+    try expectErrno(.BADF, socket.bury(-1));
+}
+
+test "a descriptor buried while it is watched does not stop the loop" {
+    inline for (.{ .epoll, .select }) |backend| {
+        const subject: Subject = try .init(backend);
+        defer subject.deinit();
+        const connection: Connection = try .init(loopback(.inet));
+        defer connection.deinit();
+        const handle = try subject.register(connection.client, support.read);
+        try expectEqual(0, socket.bury(connection.client));
+        // epoll drops what is closed; select calls it readable, and the read then gives EBADF.
+        for (try subject.wait(5)) |event| try expectEqual(support.read, event.readiness);
+        try expectErrno(.BADF, subject.selector.setInterest(handle, 0));
+        try subject.expectNothing();
+        try subject.unregister(handle);
+    }
+}
+
+test "options" {
+    const descriptor = socket.open(@intFromEnum(abi.Domain.inet), stream, 0, false);
+    defer _ = os.close(descriptor);
+    var value: i32 = undefined;
+    for ([_]abi.Option{ .keep_alive, .no_delay, .reuse_addr, .reuse_port, .oob_inline, .dont_route, .broadcast }) |option| {
+        try expectEqual(0, socket.setOption(descriptor, number(option), 1));
+        try expectEqual(0, socket.getOption(descriptor, number(option), &value));
+        try expectEqual(1, value);
+    }
+    for ([_]i32{ -1, 0, 3 }) |linger_s| {
+        try expectEqual(0, socket.setOption(descriptor, number(.linger), linger_s));
+        try expectEqual(0, socket.getOption(descriptor, number(.linger), &value));
+        try expectEqual(linger_s, value);
+    }
+    try expectEqual(0, socket.getOption(descriptor, number(.domain), &value));
+    try expectEqual(2, value);
+    try expectEqual(0, socket.getOption(descriptor, number(.socket_type), &value));
+    try expectEqual(1, value);
+    try expectErrno(.NOPROTOOPT, socket.setOption(descriptor, number(.pending_error), 1));
+    try expectCode(.not_supported, socket.setOption(descriptor, 0, 1));
+    try expectCode(.not_supported, socket.getOption(descriptor, 999, &value));
+}
+
+test "inheritance" {
+    for ([_]bool{ false, true }) |inheritable| {
+        const descriptor = socket.open(@intFromEnum(abi.Domain.inet), stream, 0, inheritable);
+        defer _ = os.close(descriptor);
+        const close_on_exec: usize = @intFromBool(!inheritable);
+        try expectEqual(close_on_exec, linux.fcntl(descriptor, linux.F.GETFD, 0));
+        try expectEqual(0, os.setInheritable(descriptor, !inheritable));
+        try expectEqual(1 - close_on_exec, linux.fcntl(descriptor, linux.F.GETFD, 0));
+    }
+    try expectErrno(.BADF, os.setInheritable(-1, true));
+    try expect(os.descriptorLimit() > 0);
+}
+
+test "domains and types that do not exist are an errno" {
+    try expectErrno(.AFNOSUPPORT, socket.open(0xffff_ffff, stream, 0, false));
+    try expect(socket.open(2, 0xffff_ffff, 0xffff_ffff, false) < 0);
+    try expectErrno(.BADF, os.close(-1));
+}

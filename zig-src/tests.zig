@@ -1,0 +1,8 @@
+//! The root of the test build: the suites, and the tests that stand next to what they test.
+
+comptime {
+    _ = @import("test/behaviour.zig");
+    _ = @import("test/table.zig");
+    _ = @import("test/socket.zig");
+    _ = @import("test/resolver.zig");
+}
