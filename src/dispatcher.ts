@@ -284,6 +284,8 @@ export class Dispatcher implements Disposable {
 
   private setInterest(watch: Watch, interest: number): void {
     this.counters.interestChanges += 1;
+    // After a failure, the next waiter must ask the selector again.
+    watch.armed = 0;
     this.selector.setInterest(watch, interest);
     watch.armed = interest;
   }
@@ -358,7 +360,6 @@ export class Dispatcher implements Disposable {
       this.setInterest(watch, interest);
     } catch {
       // The descriptor was closed behind our back: the selector has no interest in it any more.
-      watch.armed = 0;
     }
   }
 

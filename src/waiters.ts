@@ -2,32 +2,34 @@ import type { AsyncFD } from "./native/selector.ts";
 
 /**
  * Somebody who waits for a descriptor to become readable or writable. Waiters are links of a
- * {@link WaiterList} themselves, so that an idle connection costs one object.
+ * {@link WaiterList} themselves, so that waiting costs no further object.
  */
-export abstract class Waiter {
-  next: Waiter | undefined = undefined;
+export interface Waiter {
+  /** The next one of its list. */
+  following: Waiter | undefined;
   /** When it was added, counted in waiters; tells those of this round from those added during it. */
-  sequence = 0;
+  sequence: number;
 
   /** The descriptor is ready: true when the waiter is done, false when it goes on waiting. */
-  abstract ready(fd: AsyncFD): boolean;
+  ready(fd: AsyncFD): boolean;
 
   /**
    * The descriptor goes away: fails what waits, without a system call. False when this waiter cannot be told
    * so: it is a plain callback.
    */
-  abstract abandon(error: Error): boolean;
+  abandon(error: Error): boolean;
 }
 
 /** Called with the descriptor: `true` removes the watch, `false` keeps it. Nim: `Callback`. */
 export type Callback = (fd: AsyncFD) => boolean;
 
 /** A callback of `addRead` or `addWrite`. */
-export class CallbackWaiter extends Waiter {
+export class CallbackWaiter implements Waiter {
+  following: Waiter | undefined = undefined;
+  sequence = 0;
   private readonly callback: Callback;
 
   constructor(callback: Callback) {
-    super();
     this.callback = callback;
   }
 
@@ -47,15 +49,15 @@ export class WaiterList {
 
   push(waiter: Waiter): void {
     if (this.tail === undefined) this.head = waiter;
-    else this.tail.next = waiter;
+    else this.tail.following = waiter;
     this.tail = waiter;
   }
 
   shift(): Waiter | undefined {
     const waiter = this.head;
     if (waiter !== undefined) {
-      this.head = waiter.next;
-      waiter.next = undefined;
+      this.head = waiter.following;
+      waiter.following = undefined;
       if (this.head === undefined) this.tail = undefined;
     }
     return waiter;
@@ -63,7 +65,7 @@ export class WaiterList {
 
   /** Puts a waiter back that keeps its place at the front. */
   unshift(waiter: Waiter): void {
-    waiter.next = this.head;
+    waiter.following = this.head;
     this.head = waiter;
     if (this.tail === undefined) this.tail = waiter;
   }

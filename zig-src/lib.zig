@@ -10,7 +10,7 @@ const resolver = @import("resolver.zig");
 pub const Selector = @import("selector.zig").Selector;
 pub const Resolver = resolver.Resolver;
 
-/// Says what broke, without std's stack traces, which would make the library ten times as large.
+/// Says what broke, without std's stack traces, which would make the library seven times as large.
 pub const panic = std.debug.FullPanic(struct {
     fn call(message: []const u8, _: ?usize) noreturn {
         for ([_][]const u8{ "asyncdispatch: ", message, "\n" }) |part| {

@@ -55,7 +55,7 @@ class Accept<T> extends Operation<T> {
     if (accepted >= 0) this.finish(accepted as AsyncFD);
     else if (passingAcceptErrors.has(-accepted) || isDisconnection(this.flags, -accepted)) return false;
     else {
-      this.future.fail(callFailure(accepted, "accept"));
+      this.fail(callFailure(accepted, "accept"));
       if (exhaustionErrors.has(-accepted)) this.pause(fd);
     }
     return true;
@@ -65,10 +65,10 @@ class Accept<T> extends Operation<T> {
     try {
       registerOwn(client);
     } catch (error) {
-      this.future.fail(error as Error);
+      this.fail(error as Error);
       return;
     }
-    this.future.complete(this.result(client));
+    this.complete(this.result(client));
   }
 
   /** The connection stays ready to be accepted: without a pause, a server that tries again would spin. */
@@ -100,7 +100,7 @@ export function acceptAddr(socket: AsyncFD, options?: AcceptOptions): Future<{ a
 function startAccept<T>(socket: AsyncFD, operation: Accept<T>): Future<T> {
   const dispatcher = getGlobalDispatcher();
   dispatcher.addWaiter(dispatcher.watch(socket), Readiness.read, operation);
-  return operation.future;
+  return operation;
 }
 
 /** Waits for one connection attempt of a non-blocking socket. */
@@ -115,17 +115,17 @@ class Connect extends Operation<void> {
   ready(fd: AsyncFD): boolean {
     const error = takePendingError(fd);
     if (error !== 0) {
-      this.fail(-error);
+      this.refuse(-error);
       return true;
     }
     // Also writable by an event that is older than this attempt: only a socket with a peer is connected.
     if (native.socket_peer_address(fd, acceptedAddress.memory) === -errno.ENOTCONN) return false;
-    this.future.complete();
+    this.complete();
     return true;
   }
 
-  fail(result: number): void {
-    this.future.fail(callFailure(result, "connect", { address: this.target.text, port: this.target.port }));
+  refuse(result: number): void {
+    this.fail(callFailure(result, "connect", { address: this.target.text, port: this.target.port }));
   }
 }
 
@@ -136,11 +136,11 @@ function connectOnce(socket: AsyncFD, target: NativeAddress): Future<void> {
   if (result === -errno.EINPROGRESS) {
     dispatcher.addWaiter(dispatcher.watch(socket), Readiness.write, operation);
   } else if (result < 0) {
-    operation.fail(result);
+    operation.refuse(result);
   } else {
-    operation.future.complete();
+    operation.complete();
   }
-  return operation.future;
+  return operation;
 }
 
 /**

@@ -4,7 +4,7 @@ import { typeName, ValueError } from "../errors.ts";
 import { Readiness, TransferFlag } from "../native/abi.ts";
 import type { AsyncFD } from "../native/selector.ts";
 import { callFailure, errno, socket as native } from "../native/socket.ts";
-import { Waiter } from "../waiters.ts";
+import type { Waiter } from "../waiters.ts";
 import { requireInteger } from "./sockets.ts";
 
 /**
@@ -38,19 +38,21 @@ export function isDisconnection(flags: number, errorCode: number): boolean {
   );
 }
 
-/** A waiting operation whose future it finishes. */
-export abstract class Operation<T> extends Waiter {
-  readonly future: Future<T>;
+/** The future of an operation that waits for its descriptor, and that waiter itself. */
+export abstract class Operation<T> extends Future<T> implements Waiter {
+  following: Waiter | undefined = undefined;
+  sequence = 0;
   protected readonly flags: number;
 
   constructor(name: string, flags: number) {
-    super();
-    this.future = new Future<T>(name);
+    super(name);
     this.flags = flags;
   }
 
+  abstract ready(fd: AsyncFD): boolean;
+
   abandon(error: Error): boolean {
-    this.future.fail(error);
+    this.fail(error);
     return true;
   }
 }
@@ -66,10 +68,10 @@ class Receive extends Operation<Buffer> {
   ready(fd: AsyncFD): boolean {
     arena ??= Buffer.allocUnsafeSlow(ARENA_SIZE);
     const received = native.socket_receive(fd, arena, arena, this.size, this.flags);
-    if (received >= 0) this.future.complete(copyOf(arena, received));
+    if (received >= 0) this.complete(copyOf(arena, received));
     else if (received === -errno.EAGAIN) return false;
-    else if (isDisconnection(this.flags, -received)) this.future.complete(Buffer.alloc(0));
-    else this.future.fail(callFailure(received, "recv"));
+    else if (isDisconnection(this.flags, -received)) this.complete(Buffer.alloc(0));
+    else this.fail(callFailure(received, "recv"));
     return true;
   }
 }
@@ -92,15 +94,15 @@ class ReceiveInto extends Operation<number> {
 
   ready(fd: AsyncFD): boolean {
     if (this.buffer.byteLength < this.size) {
-      this.future.fail(new ValueError("recvInto: the buffer was detached or shrank while waiting"));
+      this.fail(new ValueError("recvInto: the buffer was detached or shrank while waiting"));
       return true;
     }
     const view = this.buffer as NodeJS.TypedArray;
     const received = native.socket_receive(fd, view, view, this.size, this.flags);
-    if (received >= 0) this.future.complete(received);
+    if (received >= 0) this.complete(received);
     else if (received === -errno.EAGAIN) return false;
-    else if (isDisconnection(this.flags, -received)) this.future.complete(0);
-    else this.future.fail(callFailure(received, "recv"));
+    else if (isDisconnection(this.flags, -received)) this.complete(0);
+    else this.fail(callFailure(received, "recv"));
     return true;
   }
 }
@@ -116,24 +118,24 @@ class Send extends Operation<void> {
     this.size = data.byteLength;
   }
 
-  get isEmpty(): boolean {
-    return this.size === 0;
-  }
-
   ready(fd: AsyncFD): boolean {
     const { data } = this;
     if (data.byteLength < this.size) {
-      this.future.fail(new ValueError("send: the data was detached or shrank while waiting"));
+      this.fail(new ValueError("send: the data was detached or shrank while waiting"));
       return true;
     }
-    const sent = native.socket_send(fd, data, data, this.sent, 0);
-    if (sent >= 0) {
-      this.sent += sent;
+    return this.take(native.socket_send(fd, data, data, this.sent, 0));
+  }
+
+  /** Notes the result of a call: true when nothing is left to do. */
+  take(result: number): boolean {
+    if (result >= 0) {
+      this.sent += result;
       if (this.sent < this.size) return false;
-      this.future.complete();
-    } else if (sent === -errno.EAGAIN) return false;
-    else if (isDisconnection(this.flags, -sent)) this.future.complete();
-    else this.future.fail(callFailure(sent, "send"));
+      this.complete();
+    } else if (result === -errno.EAGAIN) return false;
+    else if (isDisconnection(this.flags, -result)) this.complete();
+    else this.fail(callFailure(result, "send"));
     return true;
   }
 }
@@ -152,9 +154,9 @@ export function recv(socket: AsyncFD, size: number, options?: TransferOptions): 
   const dispatcher = getGlobalDispatcher();
   const watch = dispatcher.watch(socket);
   const operation = new Receive(size, flagsOf(options));
-  if (size === 0) operation.future.complete(Buffer.alloc(0));
+  if (size === 0) operation.complete(Buffer.alloc(0));
   else dispatcher.addWaiter(watch, Readiness.read, operation);
-  return operation.future;
+  return operation;
 }
 
 /**
@@ -175,9 +177,9 @@ export function recvInto(
   const dispatcher = getGlobalDispatcher();
   const watch = dispatcher.watch(socket);
   const operation = new ReceiveInto(buffer, size, flagsOf(options));
-  if (size === 0) operation.future.complete(0);
+  if (size === 0) operation.complete(0);
   else dispatcher.addWaiter(watch, Readiness.read, operation);
-  return operation.future;
+  return operation;
 }
 
 /**
@@ -194,17 +196,26 @@ export function send(
   data: string | ArrayBufferView | ArrayBuffer,
   options?: TransferOptions,
 ): Future<void> {
-  const operation = new Send(bytesOf(data), flagsOf(options));
-  if (operation.isEmpty) {
-    operation.future.complete();
-    return operation.future;
-  }
+  const bytes = bytesOf(data);
+  const flags = flagsOf(options);
+  if (bytes.byteLength === 0) return completedSend();
   const dispatcher = getGlobalDispatcher();
   const watch = dispatcher.watch(socket);
   const mayTry = watch.writers.head === undefined && watch.synchronousCompletions < SYNCHRONOUS_BUDGET;
-  if (mayTry && operation.ready(socket)) watch.synchronousCompletions += 1;
-  else dispatcher.addWaiter(watch, Readiness.write, operation);
-  return operation.future;
+  const result = mayTry ? native.socket_send(socket, bytes, bytes, 0, 0) : -errno.EAGAIN;
+  if (result === bytes.byteLength) {
+    watch.synchronousCompletions += 1;
+    return completedSend();
+  }
+  const operation = new Send(bytes, flags);
+  if (!operation.take(result)) dispatcher.addWaiter(watch, Readiness.write, operation);
+  return operation;
+}
+
+function completedSend(): Future<void> {
+  const future = new Future<void>("send");
+  future.complete();
+  return future;
 }
 
 function bytesOf(data: unknown): NodeJS.TypedArray | DataView {

@@ -53,9 +53,10 @@ pub const Epoll = struct {
     }
 
     pub fn wait(self: *Epoll, table: *Table, events: []abi.Event, timeout_ns: ?u64) i32 {
-        const ready = self.waitKernel(timeout_ns);
+        const room = self.kernel_events[0..@min(self.kernel_events.len, events.len)];
+        const ready = self.waitKernel(room, timeout_ns);
         if (ready <= 0) return ready;
-        const kernel_events = self.kernel_events[0..@intCast(ready)];
+        const kernel_events = room[0..@intCast(ready)];
 
         var count: usize = 0;
         for (kernel_events) |kernel_event| {
@@ -77,15 +78,15 @@ pub const Epoll = struct {
         return @intCast(count);
     }
 
-    fn waitKernel(self: *Epoll, timeout_ns: ?u64) i32 {
+    fn waitKernel(self: *Epoll, room: []os.EpollEvent, timeout_ns: ?u64) i32 {
         if (self.has_precise_wait) {
             const timeout = if (timeout_ns) |ns| os.timespec(ns) else null;
-            const code = os.epollWaitPrecise(self.epoll, self.kernel_events, if (timeout) |*t| t else null);
+            const code = os.epollWaitPrecise(self.epoll, room, if (timeout) |*t| t else null);
             // EPERM is how the system call filters of older containers refuse a call they do not know.
             if (code != os.failure(.NOSYS) and code != os.failure(.PERM)) return code;
             self.has_precise_wait = false;
         }
-        return os.epollWaitMilliseconds(self.epoll, self.kernel_events, milliseconds(timeout_ns));
+        return os.epollWaitMilliseconds(self.epoll, room, milliseconds(timeout_ns));
     }
 
     /// An event came that nobody asked for. Its descriptor was closed before it was unregistered, while
@@ -137,7 +138,7 @@ fn readiness(events: u32) u32 {
 /// Rounded up, so that a wait never ends early; a wait that ends at the limit is resumed by the caller.
 fn milliseconds(timeout_ns: ?u64) i32 {
     const ns = timeout_ns orelse return -1;
-    const ms = std.math.divCeil(u64, ns, std.time.ns_per_ms) catch unreachable; // the divisor is no 0
+    const ms = ns / std.time.ns_per_ms + @intFromBool(ns % std.time.ns_per_ms != 0);
     return @intCast(@min(ms, std.math.maxInt(i32)));
 }
 

@@ -16,10 +16,7 @@ const write = support.write;
 const failed = support.failed;
 
 comptime {
-    _ = Suite(.epoll);
-    _ = Suite(.select);
-    // A backend without its suite does not compile.
-    std.debug.assert(@typeInfo(abi.Backend).@"enum".fields.len == 2);
+    for (std.enums.values(abi.Backend)) |backend| _ = Suite(backend);
 }
 
 fn Suite(comptime backend: abi.Backend) type {
@@ -240,6 +237,30 @@ fn Suite(comptime backend: abi.Backend) type {
             try expectEqual(total, (try subject.wait(1000)).len);
         }
 
+        test "nobody starves behind a full event array" {
+            const subject: Subject = try .init(backend);
+            defer subject.deinit();
+            const pipe: Pipe = try .init();
+            defer pipe.deinit();
+            var copies: [10]i32 = undefined;
+            for (&copies) |*copy| {
+                copy.* = try support.duplicate(pipe.writer, 0);
+                _ = try subject.register(copy.*, write);
+            }
+            defer for (copies) |copy| {
+                _ = os.close(copy);
+            };
+            var seen: [10]u32 = @splat(0);
+            const selector = subject.selector;
+            for (0..10) |_| {
+                const small = selector.events[0..3];
+                const count = @field(selector.backend, @tagName(backend)).wait(&selector.table, small, 0);
+                try expectEqual(3, count);
+                for (small) |event| seen[event.index] += 1;
+            }
+            for (seen) |times| try expectEqual(3, times);
+        }
+
         test "numbers above FD_SETSIZE" {
             const subject: Subject = try .init(backend);
             defer subject.deinit();
@@ -308,6 +329,21 @@ fn Suite(comptime backend: abi.Backend) type {
             try subject.expectOnly(other_handle, read);
         }
 
+        test "a registration whose number is dead stays quiet" {
+            const subject: Subject = try .init(backend);
+            defer subject.deinit();
+            const pipe: Pipe = try .init();
+            defer pipe.deinit();
+            const copy = try support.duplicate(pipe.reader, 0);
+            const handle = try subject.register(copy, read);
+            _ = os.close(copy);
+            try expectErrno(.BADF, subject.selector.setInterest(handle, write));
+            try pipe.put();
+            try subject.expectNothing();
+            try expectErrno(.BADF, subject.selector.setInterest(handle, read));
+            try subject.unregister(handle);
+        }
+
         test "a number that was closed and duplicated again is watched again" {
             const subject: Subject = try .init(backend);
             defer subject.deinit();
@@ -358,15 +394,16 @@ fn Suite(comptime backend: abi.Backend) type {
         test "signals do not shorten a wait" {
             const subject: Subject = try .init(backend);
             defer subject.deinit();
-            var alarms: Alarms = undefined;
-            alarms.start();
-            defer alarms.stop();
+            var alarms: support.SignalCount(.ALRM) = .init();
+            defer alarms.deinit();
+            setAlarms(7_000);
+            defer setAlarms(0);
             const start_ns = os.monotonicNanoseconds();
             try expectEqual(0, (try subject.wait(50)).len);
             const elapsed_ms = support.elapsedMilliseconds(start_ns);
             try expect(elapsed_ms >= 50);
             try expect(elapsed_ms < 1000);
-            try expect(Alarms.count.load(.monotonic) > 1);
+            try expect(alarms.get() > 1);
         }
 
         test "any order of calls agrees with a model" {
@@ -375,39 +412,41 @@ fn Suite(comptime backend: abi.Backend) type {
     };
 }
 
-/// Interrupts the process every 7 ms.
-const Alarms = struct {
-    former: std.posix.Sigaction,
+test "epoll knows a number that came to name something else" {
+    const subject: Subject = try .init(.epoll);
+    defer subject.deinit();
+    const pipe: Pipe = try .init();
+    defer pipe.deinit();
+    const other: Pipe = try .init();
+    defer other.deinit();
+    const handle = try subject.register(pipe.reader, read);
+    try expectEqual(pipe.reader, os.duplicateOver(other.reader, pipe.reader));
+    try expectErrno(.BADF, subject.selector.setInterest(handle, read | write));
+    try subject.unregister(handle);
+}
 
-    var count: std.atomic.Value(u32) = .init(0);
-
-    fn start(self: *Alarms) void {
-        count.store(0, .monotonic);
-        const action: std.posix.Sigaction = .{
-            .handler = .{ .handler = onAlarm },
-            .mask = std.posix.sigemptyset(),
-            .flags = 0,
-        };
-        std.posix.sigaction(.ALRM, &action, &self.former);
-        setInterval(7_000);
+test "epoll without epoll_pwait2 is coarser, but never early" {
+    const subject: Subject = try .init(.epoll);
+    defer subject.deinit();
+    subject.selector.backend.epoll.has_precise_wait = false;
+    for ([_]f64{ 0, 0.3, 1, 2.5 }) |timeout_ms| {
+        const start_ns = os.monotonicNanoseconds();
+        try expectEqual(0, (try subject.wait(timeout_ms)).len);
+        try expect(support.elapsedMilliseconds(start_ns) >= timeout_ms);
     }
+    const pipe: Pipe = try .init();
+    defer pipe.deinit();
+    const handle = try subject.register(pipe.writer, write);
+    try subject.expectOnly(handle, write);
+    try expectEqual(1, (try subject.wait(-1)).len);
+}
 
-    fn stop(self: *Alarms) void {
-        setInterval(0);
-        std.posix.sigaction(.ALRM, &self.former, null);
-    }
-
-    fn onAlarm(_: std.posix.SIG) callconv(.c) void {
-        _ = count.fetchAdd(1, .monotonic);
-    }
-
-    fn setInterval(interval_us: isize) void {
-        const interval: linux.timeval = .{ .sec = 0, .usec = interval_us };
-        const timer = [_]linux.timeval{ interval, interval };
-        const real_time_clock = 0;
-        _ = linux.syscall3(.setitimer, real_time_clock, @intFromPtr(&timer), 0);
-    }
-};
+fn setAlarms(interval_us: isize) void {
+    const interval: linux.timeval = .{ .sec = 0, .usec = interval_us };
+    const timer = [_]linux.timeval{ interval, interval };
+    const real_time_clock = 0;
+    _ = linux.syscall3(.setitimer, real_time_clock, @intFromPtr(&timer), 0);
+}
 
 /// Random registrations, interests and bytes on a handful of pipes, against what must come of them.
 fn agreeWithModel(backend: abi.Backend, steps: usize) !void {

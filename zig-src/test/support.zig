@@ -95,6 +95,39 @@ pub const Pipe = struct {
     }
 };
 
+/// Counts a signal instead of what the process did with it before.
+pub fn SignalCount(comptime signal: std.posix.SIG) type {
+    return struct {
+        former: std.posix.Sigaction,
+
+        var count: std.atomic.Value(u32) = .init(0);
+
+        pub fn init() @This() {
+            count.store(0, .monotonic);
+            const action: std.posix.Sigaction = .{
+                .handler = .{ .handler = onSignal },
+                .mask = std.posix.sigemptyset(),
+                .flags = 0,
+            };
+            var former: std.posix.Sigaction = undefined;
+            std.posix.sigaction(signal, &action, &former);
+            return .{ .former = former };
+        }
+
+        pub fn deinit(self: @This()) void {
+            std.posix.sigaction(signal, &self.former, null);
+        }
+
+        pub fn get(_: @This()) u32 {
+            return count.load(.monotonic);
+        }
+
+        fn onSignal(_: std.posix.SIG) callconv(.c) void {
+            _ = count.fetchAdd(1, .monotonic);
+        }
+    };
+}
+
 pub fn openFile(path: [*:0]const u8) !i32 {
     const descriptor: i32 = @bitCast(@as(u32, @truncate(linux.openat(linux.AT.FDCWD, path, .{ .CLOEXEC = true }, 0))));
     return if (descriptor < 0) error.NoFile else descriptor;
