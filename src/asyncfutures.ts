@@ -15,9 +15,14 @@ export function setEnqueue(hook: Enqueue): void {
 }
 
 const PENDING = 0;
-const COMPLETED = 1;
-const FAILED = 2;
+/** Pending, and a `yield*` has just handed it to the driver of its procedure. */
+const AWAITED = 1;
+const COMPLETED = 2;
+const FAILED = 3;
+type State = typeof PENDING | typeof AWAITED | typeof COMPLETED | typeof FAILED;
 
+/** Few futures are ever asked for their number, so it takes no room in the others. */
+const ids = new WeakMap<FutureBase, number>();
 let lastId = 0;
 
 /** A future was finished a second time. Nim: `FutureError`. */
@@ -31,7 +36,17 @@ export class FutureError extends Error {
 }
 Object.defineProperty(FutureError.prototype, "name", { value: "FutureError", configurable: true, writable: true });
 
-type AnyCallback = (future: never) => void;
+/** Somebody who is resumed when a future is finished: the driver of an asynchronous procedure. */
+export interface Resumable {
+  resume(): void;
+}
+
+type Callback = (future: never) => void;
+type Waiter = Callback | Resumable;
+
+function resume(waiter: Resumable): void {
+  waiter.resume();
+}
 
 /** A method's type, so that a `Future<string>` is a `Future<unknown>` although it has a setter of callbacks. */
 type FutureCallback<F> = { call(future: F): void }["call"];
@@ -40,22 +55,31 @@ type FutureCallback<F> = { call(future: F): void }["call"];
  * What every future has, whatever it carries: a state, an error and callbacks. Nim: `FutureBase`.
  */
 export class FutureBase {
-  /** A number that no other future of this thread has. */
-  readonly id: number = ++lastId;
   /** Who made the future: the name given at creation, or the name of the asynchronous procedure. */
   readonly fromProc: string;
-  protected state: typeof PENDING | typeof COMPLETED | typeof FAILED = PENDING;
-  private failure: Error | null = null;
-  /** One callback is the common case and needs no array. */
-  private callbacks: AnyCallback | AnyCallback[] | undefined = undefined;
+  protected state: State = PENDING;
+  /** The value once completed, the error once failed. */
+  protected result: unknown = undefined;
+  /** One waiter is the common case and needs no array. */
+  private waiters: Waiter | Waiter[] | undefined = undefined;
 
   constructor(fromProc: string) {
     this.fromProc = fromProc;
   }
 
+  /** A number that no other future of this thread has. */
+  get id(): number {
+    let id = ids.get(this);
+    if (id === undefined) {
+      id = ++lastId;
+      ids.set(this, id);
+    }
+    return id;
+  }
+
   /** Whether it has a value or an error. */
   get finished(): boolean {
-    return this.state !== PENDING;
+    return this.state >= COMPLETED;
   }
 
   /** Whether it has an error. */
@@ -65,12 +89,12 @@ export class FutureBase {
 
   /** The error; null while pending and after a value. */
   get error(): Error | null {
-    return this.failure;
+    return this.state === FAILED ? (this.result as Error) : null;
   }
 
   /** The stack of the error, empty without one. */
   get errorStackTrace(): string {
-    return this.failure?.stack ?? "";
+    return this.error?.stack ?? "";
   }
 
   /**
@@ -81,19 +105,22 @@ export class FutureBase {
    */
   addCallback(callback: (future: this) => void): void {
     requireFunction(callback);
-    if (this.state !== PENDING) enqueue(callback, this);
-    else if (this.callbacks === undefined) this.callbacks = callback;
-    else if (typeof this.callbacks === "function") this.callbacks = [this.callbacks, callback];
-    else this.callbacks.push(callback);
+    this.addWaiter(callback);
+  }
+
+  /** @internal As {@link addCallback}, for the driver of a procedure. */
+  resumeWhenFinished(waiter: Resumable): void {
+    if (this.state === AWAITED) this.state = PENDING;
+    this.addWaiter(waiter);
   }
 
   /** Takes back one registration of `callback`; does nothing when there is none or it is queued already. */
   removeCallback(callback: (future: this) => void): void {
-    if (this.callbacks === callback) {
-      this.callbacks = undefined;
-    } else if (Array.isArray(this.callbacks)) {
-      const index = this.callbacks.indexOf(callback);
-      if (index !== -1) this.callbacks.splice(index, 1);
+    if (this.waiters === callback) {
+      this.waiters = undefined;
+    } else if (Array.isArray(this.waiters)) {
+      const index = this.waiters.indexOf(callback);
+      if (index !== -1) this.waiters.splice(index, 1);
     }
   }
 
@@ -109,7 +136,7 @@ export class FutureBase {
 
   /** Removes every callback that has not been queued; they will never run. */
   clearCallbacks(): void {
-    this.callbacks = undefined;
+    this.waiters = undefined;
   }
 
   /**
@@ -118,8 +145,8 @@ export class FutureBase {
    * @throws ValueError `No error in future.` when it is pending or has a value
    */
   readError(): Error {
-    if (this.failure === null) throw new ValueError("No error in future.");
-    return this.failure;
+    if (this.error === null) throw new ValueError("No error in future.");
+    return this.error;
   }
 
   /**
@@ -130,27 +157,35 @@ export class FutureBase {
    */
   fail(error: Error): void {
     if (!(error instanceof Error)) throw new TypeError(`A future fails with an Error, not with ${typeName(error)}`);
-    this.requirePending();
-    this.failure = error;
-    this.settle(FAILED);
+    this.settle(FAILED, error);
   }
 
   toString(): string {
-    const state = ["pending", "completed", "failed"][this.state];
+    const state = ["pending", "pending", "completed", "failed"][this.state];
     return `${this.constructor.name} ${this.id} (${state}, from ${this.fromProc})`;
   }
 
-  protected settle(state: typeof COMPLETED | typeof FAILED): void {
+  protected settle(state: typeof COMPLETED | typeof FAILED, result: unknown): void {
+    if (this.state >= COMPLETED) throw new FutureError(this.describeSecondCompletion(), this);
     this.state = state;
-    const callbacks = this.callbacks;
-    if (callbacks === undefined) return;
-    this.callbacks = undefined;
-    if (typeof callbacks === "function") enqueue(callbacks, this);
-    else for (const callback of callbacks) enqueue(callback, this);
+    this.result = result;
+    const { waiters } = this;
+    if (waiters === undefined) return;
+    this.waiters = undefined;
+    if (Array.isArray(waiters)) for (const waiter of waiters) this.notify(waiter);
+    else this.notify(waiters);
   }
 
-  protected requirePending(): void {
-    if (this.state !== PENDING) throw new FutureError(this.describeSecondCompletion(), this);
+  private addWaiter(waiter: Waiter): void {
+    if (this.state >= COMPLETED) this.notify(waiter);
+    else if (this.waiters === undefined) this.waiters = waiter;
+    else if (Array.isArray(this.waiters)) this.waiters.push(waiter);
+    else this.waiters = [this.waiters, waiter];
+  }
+
+  private notify(waiter: Waiter): void {
+    if (typeof waiter === "function") enqueue(waiter, this);
+    else enqueue(resume, waiter);
   }
 
   /** The lines about the value in the message of a {@link FutureError}. */
@@ -182,8 +217,6 @@ export class FutureBase {
  * future.complete(42);
  */
 export class Future<T> extends FutureBase implements PromiseLike<T> {
-  private value: T | undefined = undefined;
-
   /** A future that finishes as the promise does. A rejection that is not an Error is wrapped in one. */
   static from<T>(promise: PromiseLike<T>): Future<T> {
     if (typeof promise?.then !== "function") throw new TypeError(`Expected a promise, got ${typeName(promise)}`);
@@ -201,9 +234,7 @@ export class Future<T> extends FutureBase implements PromiseLike<T> {
    * @throws FutureError when it is finished already
    */
   complete(value: T): void {
-    if (this.state !== PENDING) this.requirePending();
-    this.value = value;
-    this.settle(COMPLETED);
+    this.settle(COMPLETED, value);
   }
 
   /**
@@ -213,8 +244,8 @@ export class Future<T> extends FutureBase implements PromiseLike<T> {
    * @throws ValueError `Future still in progress.` while pending
    */
   read(): T {
-    if (this.state === COMPLETED) return this.value as T;
-    if (this.state === FAILED) throw this.readError();
+    if (this.state === COMPLETED) return this.result as T;
+    if (this.state === FAILED) throw this.result;
     throw new ValueError("Future still in progress.");
   }
 
@@ -225,11 +256,11 @@ export class Future<T> extends FutureBase implements PromiseLike<T> {
   ): Promise<V | E> {
     return new Promise<T>((resolve, reject) => {
       const forward = (): void => {
-        if (this.state === COMPLETED) resolve(this.value as T);
-        else reject(this.error);
+        if (this.state === COMPLETED) resolve(this.result as T);
+        else reject(this.result);
       };
-      if (this.state === PENDING) this.addCallback(forward);
-      else forward();
+      if (this.finished) forward();
+      else this.addCallback(forward);
     }).then(onFulfilled, onRejected);
   }
 
@@ -243,28 +274,29 @@ export class Future<T> extends FutureBase implements PromiseLike<T> {
 
   /** Makes `yield* future` wait inside an {@link async} procedure; it gives the value or raises the error. */
   [Symbol.iterator](): Iterator<Future<T>, T> {
-    return new Await(this);
+    // A future is its own iterator: one object less for every `yield*`.
+    return this;
+  }
+
+  /** @internal One step of a `yield*`: hands the pending future to the driver, then gives its value. */
+  next(): IteratorResult<Future<T>, T> {
+    // Asked again while pending, it was not a driver that asked: read() says so instead of looping.
+    if (this.state !== PENDING) {
+      if (this.state === AWAITED) this.state = PENDING;
+      return { done: true, value: this.read() };
+    }
+    this.state = AWAITED;
+    return { done: false, value: this };
+  }
+
+  /** @internal Whoever iterates leaves early. */
+  return(value: T): IteratorResult<Future<T>, T> {
+    if (this.state === AWAITED) this.state = PENDING;
+    return { done: true, value };
   }
 
   protected override describeContents(): string {
-    return typeof this.value === "string" ? `  Contents (string): \n    ${this.value}\n` : "";
-  }
-}
-
-/** One `yield*`: hands the pending future to the procedure's driver, then gives its value. */
-class Await<T> implements Iterator<Future<T>, T> {
-  private readonly future: Future<T>;
-  private asked = false;
-
-  constructor(future: Future<T>) {
-    this.future = future;
-  }
-
-  next(): IteratorResult<Future<T>, T> {
-    // Asked a second time while pending, it was not a driver that asked: read() says so instead of looping.
-    if (this.asked || this.future.finished) return { done: true, value: this.future.read() };
-    this.asked = true;
-    return { done: false, value: this.future };
+    return typeof this.result === "string" ? `  Contents (string): \n    ${this.result}\n` : "";
   }
 }
 

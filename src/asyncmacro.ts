@@ -1,4 +1,4 @@
-import { asError, Future, FutureBase } from "./asyncfutures.ts";
+import { asError, Future, FutureBase, type Resumable } from "./asyncfutures.ts";
 import { AssertionDefect, typeName } from "./errors.ts";
 
 /** A generator that yields the futures it waits for. */
@@ -35,42 +35,44 @@ export function async<A extends unknown[], T>(proc: (...args: A) => Body<T> | Pr
   if (typeof proc !== "function") throw new TypeError(`Expected a function, got ${typeName(proc)}`);
   const name = proc.name || "anonymous";
   const start = function (this: unknown, ...args: A): Future<T> {
-    const future = new Future<T>(name);
+    let body: Body<T> | Promise<T>;
     try {
-      const body = proc.apply(this, args);
-      if (isGenerator(body)) new Coroutine(body, future).resume();
-      else follow(body, future);
+      body = proc.apply(this, args);
     } catch (error) {
-      failFrom(future, error);
+      return failFrom(new Future<T>(name), error);
     }
-    return future;
+    if (!isGenerator(body)) return follow(body, name);
+    const coroutine = new Coroutine(body, name);
+    coroutine.resume();
+    return coroutine;
   };
   return Object.defineProperty(start, "name", { value: name });
 }
 
 function isGenerator<T>(body: Body<T> | Promise<T>): body is Body<T> {
-  return typeof (body as Partial<Generator> | null | undefined)?.next === "function";
+  return typeof (body as Partial<Generator> | null | undefined)?.throw === "function";
 }
 
-function follow<T>(body: Promise<T>, future: Future<T>): void {
+function follow<T>(body: Promise<T>, name: string): Future<T> {
+  const future = new Future<T>(name);
   if (typeof body?.then !== "function") {
-    throw new TypeError(`${future.fromProc} is a generator or an async function's body, it gave ${typeName(body)}`);
+    return failFrom(future, new TypeError(`Async procedure (${name}) is neither a generator nor an async function`));
   }
   body.then(
     (value) => future.complete(value),
-    (reason) => failFrom(future, reason),
+    // Nothing is returned: a failed future would be taken for a promise and reject once more.
+    (reason) => void failFrom(future, reason),
   );
+  return future;
 }
 
-/** The driver of one call of a generator procedure. */
-class Coroutine<T> {
+/** The future of one call of a generator procedure, which drives its body. */
+class Coroutine<T> extends Future<T> implements Resumable {
   private readonly body: Body<T>;
-  private readonly future: Future<T>;
-  private readonly onFinished = (): void => this.resume();
 
-  constructor(body: Body<T>, future: Future<T>) {
+  constructor(body: Body<T>, name: string) {
+    super(name);
     this.body = body;
-    this.future = future;
   }
 
   /** Runs the body until it waits for an unfinished future or ends. */
@@ -85,19 +87,19 @@ class Coroutine<T> {
         } else if (awaited.finished) {
           step = this.body.next();
         } else {
-          awaited.addCallback(this.onFinished);
+          awaited.resumeWhenFinished(this);
           return;
         }
       }
     } catch (error) {
-      failFrom(this.future, error);
+      failFrom(this, error);
       return;
     }
-    this.future.complete(step.value);
+    this.complete(step.value);
   }
 
   private wrongYield(value: unknown): Error {
-    const { fromProc } = this.future;
+    const { fromProc } = this;
     return value === null || value === undefined
       ? new AssertionDefect(`Async procedure (${fromProc}) yielded \`nil\`, are you await'ing a \`nil\` Future?`)
       : new TypeError(`Async procedure (${fromProc}) yielded ${typeName(value)}, expected a Future`);
@@ -105,11 +107,12 @@ class Coroutine<T> {
 }
 
 /** Fails the future of a procedure and notes in the error that it left this procedure. */
-function failFrom(future: FutureBase, reason: unknown): void {
+function failFrom<F extends FutureBase>(future: F, reason: unknown): F {
   const error: AsyncError = asError(reason);
   if (Object.isExtensible(error)) {
     const value = `${error.asyncStack === undefined ? "" : `${error.asyncStack}\n`}    at async ${future.fromProc}`;
     Object.defineProperty(error, "asyncStack", { value, configurable: true, writable: true });
   }
   future.fail(error);
+  return future;
 }

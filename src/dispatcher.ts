@@ -5,7 +5,7 @@ import { Readiness } from "./native/abi.ts";
 import { type AsyncFD, EVENT_WORDS, NativeSelector, type Selector, type SelectorKind } from "./native/selector.ts";
 import { errno } from "./native/socket.ts";
 import { TimerHeap, type TimerId, type TimerTarget } from "./timers.ts";
-import type { Waiter, WaiterList } from "./waiters.ts";
+import { append, prepend, takeAll, type Waiter, type WaiterRing, withoutFirst } from "./waiters.ts";
 import { Watch } from "./watch.ts";
 
 /** How many polls may run inside one another. */
@@ -22,6 +22,9 @@ export const CALLBACK_BUDGET = 1024;
  * so that a connection that is always ready cannot keep the others waiting.
  */
 export const SYNCHRONOUS_BUDGET = 32;
+
+/** How many callbacks a closing dispatcher runs at most: one that queues itself again would run for ever. */
+const LAST_CALLBACK_LIMIT = 1_000_000;
 
 /** How long no connection is accepted after the process ran out of descriptors. */
 const ACCEPT_PAUSE_MS = 100;
@@ -56,7 +59,7 @@ export class Dispatcher implements Disposable {
   readonly selector: Selector;
   private readonly timers = new TimerHeap();
   private readonly queue = new CallbackQueue();
-  private readonly watchesByFd = new Map<AsyncFD, Watch>();
+  private readonly watchesByFd: (Watch | undefined)[] = [];
   private readonly watchesByIndex: (Watch | undefined)[] = [];
   /** Watches with waiters. */
   private activeWatches = 0;
@@ -66,6 +69,8 @@ export class Dispatcher implements Disposable {
   private eventCount = 0;
   private depth = 0;
   private closed = false;
+  /** While the dispatcher is closing: what outstanding operations fail with, and new ones throw. */
+  private closingReason: OSError | undefined;
   private readonly resources: { close(): void }[] = [];
   private readonly counters = { polls: 0, wakeups: 0, events: 0, timers: 0, callbacks: 0, interestChanges: 0 };
 
@@ -76,7 +81,7 @@ export class Dispatcher implements Disposable {
 
   /** The registered descriptors, as of now. */
   get handles(): ReadonlySet<AsyncFD> {
-    return new Set(this.watchesByFd.keys());
+    return new Set(this.watches().map(({ fd }) => fd));
   }
 
   /**
@@ -125,6 +130,7 @@ export class Dispatcher implements Disposable {
   /** Queues a callback for the next callback phase. */
   callSoon(callback: () => void): void {
     if (typeof callback !== "function") throw new TypeError(`Expected a callback, got ${typeName(callback)}`);
+    if (this.closed) this.requireOpen();
     this.enqueue(callback, undefined);
   }
 
@@ -145,31 +151,30 @@ export class Dispatcher implements Disposable {
 
   /** Counters for observation; reading them costs a pass over the descriptors. */
   statistics(): DispatcherStatistics {
-    let waiters = 0;
-    for (const watch of this.watchesByFd.values()) waiters += watch.waiterCount;
-    return { ...this.counters, waiters, pendingTimers: this.timers.size, descriptors: this.watchesByFd.size };
+    const watches = this.watches();
+    const waiters = watches.reduce((sum, watch) => sum + watch.waiterCount, 0);
+    return { ...this.counters, waiters, pendingTimers: this.timers.size, descriptors: watches.length };
   }
 
   /**
-   * Fails every outstanding operation with ECANCELED, runs the callbacks that this queues, and releases the
-   * selector. Registered descriptors are forgotten and stay open: they are their owner's. Idempotent.
+   * Fails every outstanding operation with ECANCELED, runs the callbacks that this queues, `finally` blocks among
+   * them, and releases the selector. Operations that they begin are refused. Registered descriptors are forgotten
+   * and stay open: they are their owner's. Idempotent.
    *
    * @throws AssertionDefect inside one of its own polls
-   * @throws what a callback throws, once everything is released
+   * @throws the first error of a callback, once everything is released; not that ECANCELED
    */
   close(): void {
-    if (this.closed) return;
+    if (this.closed || this.closingReason !== undefined) return;
     if (this.depth > 0) throw new AssertionDefect("A dispatcher cannot be closed inside its own poll");
     const outer = currentDispatcher;
     currentDispatcher = this;
     try {
-      for (const resource of this.resources) resource.close();
-      for (const watch of [...this.watchesByFd.values()]) this.unregister(watch);
-      for (let timer = this.timers.popDue(Infinity); timer !== undefined; timer = this.timers.popDue(Infinity)) {
-        timer.fail(new OSError(errno.ECANCELED, "close"));
-      }
-      this.runCallbacks();
       drainMicrotasks();
+      const reason = new OSError(errno.ECANCELED, "close");
+      this.abandonEverything(reason);
+      const errors = this.runLastCallbacks().filter((error) => error !== reason);
+      if (errors.length > 0) throw errors[0];
     } finally {
       this.closed = true;
       this.selector.close();
@@ -183,7 +188,6 @@ export class Dispatcher implements Disposable {
 
   /** @internal */
   enqueue(callback: (argument: never) => void, argument: unknown): void {
-    this.requireOpen();
     this.queue.push(callback, argument);
   }
 
@@ -212,22 +216,22 @@ export class Dispatcher implements Disposable {
   register(fd: AsyncFD): Watch {
     requireDescriptor(fd);
     this.requireOpen();
-    if (this.watchesByFd.has(fd)) throw new AssertionDefect(`Descriptor ${fd} already registered`);
+    if (this.find(fd) !== undefined) throw new AssertionDefect(`Descriptor ${fd} already registered`);
     const watch = new Watch(fd);
     this.selector.register(fd, watch);
-    this.watchesByFd.set(fd, watch);
+    this.watchesByFd[fd] = watch;
     this.watchesByIndex[watch.index] = watch;
     return watch;
   }
 
   /** @internal The watch of a descriptor, undefined when it is not registered. */
   find(fd: AsyncFD): Watch | undefined {
-    return this.watchesByFd.get(fd);
+    return this.watchesByFd[fd];
   }
 
   /** @internal @throws ValueError when the descriptor is not registered */
   watch(fd: AsyncFD): Watch {
-    const watch = this.watchesByFd.get(fd);
+    const watch = this.watchesByFd[fd];
     if (watch !== undefined) return watch;
     requireDescriptor(fd);
     throw new ValueError("File descriptor not registered.");
@@ -239,13 +243,13 @@ export class Dispatcher implements Disposable {
    */
   unregister(watch: Watch, error: Error = new OSError(errno.ECANCELED, "unregister")): void {
     this.forget(watch);
-    abandonAll(watch.readers, error);
-    abandonAll(watch.writers, error);
+    watch.readers = abandoned(watch.readers, error);
+    watch.writers = abandoned(watch.writers, error);
   }
 
-  /** @internal Takes a watch out of the tables and the selector; its waiters stay in its lists. */
+  /** @internal Takes a watch out of the tables and the selector; its waiters stay in its rings. */
   forget(watch: Watch): void {
-    this.watchesByFd.delete(watch.fd);
+    this.watchesByFd[watch.fd] = undefined;
     this.watchesByIndex[watch.index] = undefined;
     this.selector.unregister(watch);
     if (watch.waiterCount > 0) this.activeWatches -= 1;
@@ -264,7 +268,8 @@ export class Dispatcher implements Disposable {
       this.setInterest(watch, watch.armed | direction);
     }
     waiter.sequence = ++this.waiterSequence;
-    (direction === Readiness.read ? watch.readers : watch.writers).push(waiter);
+    if (direction === Readiness.read) watch.readers = append(watch.readers, waiter);
+    else watch.writers = append(watch.writers, waiter);
     if (watch.waiterCount++ === 0) this.activeWatches += 1;
   }
 
@@ -275,7 +280,7 @@ export class Dispatcher implements Disposable {
     this.setInterest(watch, watch.armed & ~Readiness.read);
     const resume = (): void => {
       watch.paused = 0;
-      if (watch.registered && watch.readers.head !== undefined) {
+      if (watch.registered && watch.readers !== undefined) {
         this.setInterest(watch, watch.armed | Readiness.read);
       }
     };
@@ -345,13 +350,13 @@ export class Dispatcher implements Disposable {
     const readable = failed || (readiness & Readiness.read) !== 0;
     const writable = failed || (readiness & Readiness.write) !== 0;
     let unwanted = 0;
-    if (readable && watch.readers.head === undefined) unwanted |= Readiness.read;
-    if (writable && watch.writers.head === undefined) unwanted |= Readiness.write;
+    if (readable && watch.readers === undefined) unwanted |= Readiness.read;
+    if (writable && watch.writers === undefined) unwanted |= Readiness.write;
     // Before anybody is called: a callback may ask for what is unwanted now.
     if ((watch.armed & unwanted) !== 0) this.lowerInterest(watch, watch.armed & ~unwanted);
-    const served = unwanted !== (Readiness.read | Readiness.write);
-    if (readable) this.serveList(watch, watch.readers);
-    if (writable) this.serveList(watch, watch.writers);
+    const served = (readable && watch.readers !== undefined) || (writable && watch.writers !== undefined);
+    if (readable) this.serveWaiters(watch, "readers");
+    if (writable) this.serveWaiters(watch, "writers");
     return served;
   }
 
@@ -364,22 +369,25 @@ export class Dispatcher implements Disposable {
   }
 
   /** Calls the waiters in turn, up to the first that goes on waiting, and none that was added meanwhile. */
-  private serveList(watch: Watch, list: WaiterList): void {
+  private serveWaiters(watch: Watch, direction: "readers" | "writers"): void {
     const last = this.waiterSequence;
-    while (list.head !== undefined && list.head.sequence <= last) {
-      const waiter = list.shift() as Waiter;
+    for (let ring = watch[direction]; ring !== undefined; ring = watch[direction]) {
+      const waiter = ring.following as Waiter;
+      if (waiter.sequence > last) return;
+      watch[direction] = withoutFirst(ring);
       let done = true;
       try {
         done = waiter.ready(watch.fd);
       } catch (error) {
-        // The other descriptors of this batch are served first; the rest of this list, in the next poll.
+        // The other descriptors of this batch are served first; the rest of this ring, in the next poll.
         this.enqueue(raise, error);
-        if (watch.registered) this.release(watch);
+        if (!watch.registered) continue;
+        this.release(watch);
         return;
       }
       if (!watch.registered) continue;
       if (!done) {
-        list.unshift(waiter);
+        watch[direction] = prepend(watch[direction], waiter);
         return;
       }
       this.release(watch);
@@ -391,6 +399,29 @@ export class Dispatcher implements Disposable {
     if (watch.waiterCount === 0) this.activeWatches -= 1;
   }
 
+  private abandonEverything(reason: Error): void {
+    this.closingReason = reason;
+    for (const resource of this.resources) resource.close();
+    for (const watch of this.watches()) this.unregister(watch, reason);
+    for (let timer = this.timers.popDue(Infinity); timer !== undefined; timer = this.timers.popDue(Infinity)) {
+      timer.fail(reason);
+    }
+  }
+
+  /** Runs what is queued until nothing is, and gives what was thrown. */
+  private runLastCallbacks(): unknown[] {
+    const errors: unknown[] = [];
+    for (let left = LAST_CALLBACK_LIMIT; left > 0 && this.queue.length > 0; left--) {
+      try {
+        this.queue.callNext();
+      } catch (error) {
+        errors.push(error);
+      }
+      if (this.queue.length === 0) drainMicrotasks();
+    }
+    return errors;
+  }
+
   private runCallbacks(): void {
     let left = this.queue.length === 0 ? 0 : this.queue.length + CALLBACK_BUDGET;
     for (; left > 0 && this.queue.length > 0; left--) {
@@ -399,8 +430,13 @@ export class Dispatcher implements Disposable {
     }
   }
 
+  private watches(): Watch[] {
+    return this.watchesByIndex.filter((watch) => watch !== undefined);
+  }
+
   private requireOpen(): void {
     if (this.closed) throw new ValueError("The dispatcher is closed.");
+    if (this.closingReason !== undefined) throw this.closingReason;
   }
 }
 
@@ -415,10 +451,10 @@ function raise(error: never): never {
 }
 
 /** Fails the operations among the waiters and leaves the plain callbacks. */
-function abandonAll(list: WaiterList, error: Error): void {
-  for (const waiter of list.takeAll()) {
-    if (!waiter.abandon(error)) list.push(waiter);
-  }
+function abandoned(ring: WaiterRing, error: Error): WaiterRing {
+  return takeAll(ring)
+    .filter((waiter) => !waiter.abandon(error))
+    .reduce(append, undefined as WaiterRing);
 }
 
 /** @throws TypeError when `fd` is not a number; ValueError when no descriptor can have it */

@@ -1,11 +1,11 @@
 import type { AsyncFD } from "./native/selector.ts";
 
 /**
- * Somebody who waits for a descriptor to become readable or writable. Waiters are links of a
- * {@link WaiterList} themselves, so that waiting costs no further object.
+ * Somebody who waits for a descriptor to become readable or writable. Waiters are the links of their
+ * {@link WaiterRing} themselves, so that waiting costs no further object.
  */
 export interface Waiter {
-  /** The next one of its list. */
+  /** The next one of its ring. */
   following: Waiter | undefined;
   /** When it was added, counted in waiters; tells those of this round from those added during it. */
   sequence: number;
@@ -42,38 +42,44 @@ export class CallbackWaiter implements Waiter {
   }
 }
 
-/** The waiters of one descriptor in one direction, oldest first. */
-export class WaiterList {
-  head: Waiter | undefined = undefined;
-  private tail: Waiter | undefined = undefined;
+/**
+ * The waiters of one descriptor in one direction, oldest first: a ring, known by its last one, whose `following`
+ * is the first. An idle connection so pays for no list.
+ */
+export type WaiterRing = Waiter | undefined;
 
-  push(waiter: Waiter): void {
-    if (this.tail === undefined) this.head = waiter;
-    else this.tail.following = waiter;
-    this.tail = waiter;
-  }
+/** The ring with `waiter` at its end. */
+export function append(ring: WaiterRing, waiter: Waiter): WaiterRing {
+  prepend(ring, waiter);
+  return waiter;
+}
 
-  shift(): Waiter | undefined {
-    const waiter = this.head;
-    if (waiter !== undefined) {
-      this.head = waiter.following;
-      waiter.following = undefined;
-      if (this.head === undefined) this.tail = undefined;
-    }
+/** The ring with `waiter` at its front. */
+export function prepend(ring: WaiterRing, waiter: Waiter): WaiterRing {
+  if (ring === undefined) {
+    waiter.following = waiter;
     return waiter;
   }
+  waiter.following = ring.following;
+  ring.following = waiter;
+  return ring;
+}
 
-  /** Puts a waiter back that keeps its place at the front. */
-  unshift(waiter: Waiter): void {
-    waiter.following = this.head;
-    this.head = waiter;
-    if (this.tail === undefined) this.tail = waiter;
-  }
+/** The ring without its first waiter. */
+export function withoutFirst(ring: Waiter): WaiterRing {
+  const first = ring.following as Waiter;
+  const rest = first === ring ? undefined : ring;
+  ring.following = first.following;
+  first.following = undefined;
+  return rest;
+}
 
-  /** Takes all waiters out, in order. */
-  takeAll(): Waiter[] {
-    const waiters: Waiter[] = [];
-    for (let waiter = this.shift(); waiter !== undefined; waiter = this.shift()) waiters.push(waiter);
-    return waiters;
+/** The waiters of a ring in order, each taken out of it. */
+export function takeAll(ring: WaiterRing): Waiter[] {
+  const waiters: Waiter[] = [];
+  for (let rest = ring; rest !== undefined; ) {
+    waiters.push(rest.following as Waiter);
+    rest = withoutFirst(rest);
   }
+  return waiters;
 }

@@ -1,5 +1,5 @@
 import type { AsyncFD, Handle } from "./native/selector.ts";
-import { WaiterList } from "./waiters.ts";
+import type { WaiterRing } from "./waiters.ts";
 
 /** A registered descriptor: its handle in the selector and who waits for it. */
 export class Watch implements Handle {
@@ -11,9 +11,9 @@ export class Watch implements Handle {
   /** Directions that are not armed for now although somebody may wait. */
   paused = 0;
   registered = true;
-  readonly readers = new WaiterList();
-  readonly writers = new WaiterList();
-  /** Waiters in both lists, and the one that is being called. */
+  readers: WaiterRing = undefined;
+  writers: WaiterRing = undefined;
+  /** Waiters in both rings, and the one that is being called. */
   waiterCount = 0;
   /** Operations that completed in a row without the loop having looked at the descriptor. */
   synchronousCompletions = 0;

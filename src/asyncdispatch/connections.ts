@@ -42,12 +42,12 @@ const acceptedAddress = new NativeAddress();
 
 class Accept<T> extends Operation<T> {
   private readonly inheritable: number;
-  private readonly result: (client: AsyncFD) => T;
+  private readonly present: (client: AsyncFD) => T;
 
-  constructor(options: AcceptOptions | undefined, result: (client: AsyncFD) => T) {
+  constructor(options: AcceptOptions | undefined, present: (client: AsyncFD) => T) {
     super("accept", flagsOf(options));
     this.inheritable = options?.inheritable ? 1 : 0;
-    this.result = result;
+    this.present = present;
   }
 
   ready(fd: AsyncFD): boolean {
@@ -68,7 +68,7 @@ class Accept<T> extends Operation<T> {
       this.fail(error as Error);
       return;
     }
-    this.complete(this.result(client));
+    this.complete(this.present(client));
   }
 
   /** The connection stays ready to be accepted: without a pause, a server that tries again would spin. */

@@ -119,8 +119,9 @@ export function withTimeout(future: Future<unknown>, timeoutMs: number): Future<
     else inTime.fail(future.error);
   };
   timeout.addCallback(() => {
-    // Finished in this very poll, it has its own callback queued behind this one.
-    if (inTime.finished || future.finished) return;
+    if (inTime.finished) return;
+    // What has finished in this very poll has finished in time.
+    if (future.finished) return onFinished();
     future.removeCallback(onFinished);
     if (timeout.error === null) inTime.complete(false);
     else inTime.fail(timeout.error);

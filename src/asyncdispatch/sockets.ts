@@ -5,7 +5,7 @@ import { Option, SocketType } from "../native/abi.ts";
 import type { AsyncFD } from "../native/selector.ts";
 import { errno, socket as native, succeeded } from "../native/socket.ts";
 import { resolveNow } from "../resolver.ts";
-import type { Waiter } from "../waiters.ts";
+import { takeAll, type Waiter } from "../waiters.ts";
 
 /** Kinds of sockets. Nim: `SockType`. */
 export const SockType = {
@@ -206,7 +206,9 @@ export function closeSocket(socket: AsyncFD): void {
   const dispatcher = getGlobalDispatcher();
   const watch = dispatcher.watch(socket);
   dispatcher.forget(watch);
-  const waiters = [...watch.readers.takeAll(), ...watch.writers.takeAll()];
+  const waiters = [...takeAll(watch.readers), ...takeAll(watch.writers)];
+  watch.readers = undefined;
+  watch.writers = undefined;
   try {
     if (waiters.length > 0) dismiss(socket, waiters);
   } finally {

@@ -201,7 +201,7 @@ export function send(
   if (bytes.byteLength === 0) return completedSend();
   const dispatcher = getGlobalDispatcher();
   const watch = dispatcher.watch(socket);
-  const mayTry = watch.writers.head === undefined && watch.synchronousCompletions < SYNCHRONOUS_BUDGET;
+  const mayTry = watch.writers === undefined && watch.synchronousCompletions < SYNCHRONOUS_BUDGET;
   const result = mayTry ? native.socket_send(socket, bytes, bytes, 0, 0) : -errno.EAGAIN;
   if (result === bytes.byteLength) {
     watch.synchronousCompletions += 1;

@@ -1,0 +1,72 @@
+import { afterEach, beforeEach, describe, expect } from "bun:test";
+import { type Dispatcher, newDispatcher, setGlobalDispatcher } from "../src/index.ts";
+import { closeOpened, openDescriptors } from "./sockets-helper.ts";
+
+export {
+  closeAfterTest,
+  connectedPair,
+  emptyFifo,
+  listener,
+  openFifo,
+  openFifoEnds,
+  openFifos,
+  readableFifo,
+} from "./sockets-helper.ts";
+
+// Bun opens descriptors of its own for its first child process; they are no leak.
+Bun.spawnSync(["true"]);
+
+/** The selectors that the tests run on. */
+export const backends = ["epoll", "select"] as const;
+
+/**
+ * Runs the tests in `body` once per selector. Each test has a new global dispatcher, which is closed after it;
+ * then no descriptor must be left that was not open before.
+ */
+export function onEachBackend(body: (selector: "epoll" | "select") => void): void {
+  describe.each([...backends])("%s", (selector) => {
+    let dispatcher: Dispatcher;
+    let before: string[];
+
+    beforeEach(() => {
+      before = openDescriptors();
+      dispatcher = newDispatcher({ selector });
+      setGlobalDispatcher(dispatcher);
+    });
+
+    afterEach(() => {
+      try {
+        dispatcher.close();
+      } finally {
+        setGlobalDispatcher(null);
+        closeOpened();
+      }
+      expect(openDescriptors().filter((descriptor) => !before.includes(descriptor))).toEqual([]);
+    });
+
+    body(selector);
+  });
+}
+
+/** How many milliseconds `body` takes. */
+export function millisecondsOf(body: () => void): number {
+  const start = performance.now();
+  body();
+  return performance.now() - start;
+}
+
+/** What `body` throws. */
+export function thrownBy(body: () => unknown): unknown {
+  try {
+    body();
+  } catch (error) {
+    return error;
+  }
+  throw new Error("Nothing was thrown");
+}
+
+/** Expects `body` to throw an error of exactly this type with exactly this message. */
+export function expectThrow(body: () => unknown, type: new (...args: never[]) => Error, message: string): void {
+  const error = thrownBy(body) as Error;
+  expect({ type: error.constructor, message: error.message }).toEqual({ type, message });
+}
