@@ -47,8 +47,9 @@ const acceptClients = async(function* (listener: AsyncFD) {
       const client = yield* accept(listener);
       asyncCheck(serve(client, nameOf(client)));
     } catch (error) {
-      // Out of descriptors, for example: the client stays in the backlog until there is one again.
-      console.log(`cannot accept: ${(error as Error).message}`);
+      if (!(error instanceof OSError)) throw error;
+      // Out of descriptors, for example: the client waits in the backlog until there is one again.
+      console.log(`cannot accept: ${error.message}`);
     }
   }
 });

@@ -399,7 +399,7 @@ export class Dispatcher implements Disposable {
     if (watch.waiterCount === 0) this.activeWatches -= 1;
   }
 
-  private abandonEverything(reason: Error): void {
+  private abandonEverything(reason: OSError): void {
     this.closingReason = reason;
     for (const resource of this.resources) resource.close();
     for (const watch of this.watches()) this.unregister(watch, reason);

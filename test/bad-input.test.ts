@@ -55,6 +55,8 @@ const WRONG_DESCRIPTORS: [string, unknown, new (message: string) => Error][] = [
   ["null", null, TypeError],
   ["a string", "3", TypeError],
   ["a bigint", 3n, TypeError],
+  ["a property of arrays", "length", TypeError],
+  ["a method of objects", "toString", TypeError],
   ["a symbol", Symbol("fd"), TypeError],
   ["an object", { valueOf: () => 3 }, TypeError],
   ["an object without a prototype", Object.create(null), TypeError],
@@ -221,6 +223,14 @@ onEachBackend(() => {
     },
   );
 
+  test.each(Object.entries(TAKES_DESCRIPTOR))("%s refuses the text of a registered descriptor", (_name, call) => {
+    const socket = closeAfterTest(createAsyncNativeSocket());
+    expectClear(
+      thrownBy(() => call(String(socket))),
+      TypeError,
+    );
+  });
+
   test("register refuses a closed descriptor", () => {
     const socket = createAsyncNativeSocket();
     closeSocket(socket);
@@ -232,7 +242,8 @@ onEachBackend(() => {
 
   test("contains is false for whatever is no registered descriptor (Q16)", () => {
     for (const [, value] of WRONG_DESCRIPTORS) expect(api.contains(value)).toBe(false);
-    for (const value of [-1, 1_000_000, 2 ** 40]) expect(api.contains(value)).toBe(false);
+    const socket = closeAfterTest(createAsyncNativeSocket());
+    for (const value of [-1, 1_000_000, 2 ** 40, String(socket)]) expect(api.contains(value)).toBe(false);
   });
 
   for (const [argument, values, call] of ARGUMENTS) {

@@ -1,5 +1,6 @@
 import { dlopen } from "bun:ffi";
 import { expect, test } from "bun:test";
+import { readSync } from "node:fs";
 import {
   type AsyncFD,
   all,
@@ -204,6 +205,16 @@ onEachBackend(() => {
     const expected = texts.join("");
     expect(waitFor(recvExactly(b, expected.length)).toString() === expected).toBe(true);
     waitFor(all(sends));
+  });
+
+  test("a send does not overtake one that waits, although the socket has room again", () => {
+    const [a, b] = connectedPair();
+    const { sent } = sendUntilItWaits(a, Buffer.alloc(MiB, "1"));
+    let taken = 0;
+    while (taken < MiB) taken += readSync(b, Buffer.alloc(MiB)); // behind the loop's back
+    send(a, "2");
+    const rest = waitFor(recvExactly(b, sent + MiB + 1 - taken));
+    expect(rest.indexOf("2")).toBe(rest.length - 1);
   });
 
   test("a send finishes only once all of its data is in the socket", () => {
