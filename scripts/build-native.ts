@@ -43,7 +43,8 @@ export function runZig(...args: string[]): void {
     stdout: "inherit",
     stderr: "inherit",
   });
-  if (exitCode !== 0) throw new Error(`zig build ${args.join(" ")} failed (${signalCode ?? `exit code ${exitCode}`})`);
+  if (exitCode !== 0)
+    throw new Error(`${["zig build", ...args].join(" ")} failed (${signalCode ?? `exit code ${exitCode}`})`);
 }
 
 function newestSourceMs(): number {

@@ -357,6 +357,9 @@ export function or(a: Future<unknown>, b: Future<unknown>): Future<void> {
  * return when there are no futures. Nim: `all`.
  */
 export function all<T>(futures: Iterable<Future<T>>): Future<T[]> {
+  if (typeof futures?.[Symbol.iterator] !== "function") {
+    throw new TypeError(`Expected futures, got ${typeName(futures)}`);
+  }
   const members = Array.from(futures, requireFuture) as Future<T>[];
   return gather(members, new Future<T[]>("all"), () => members.map((member) => member.read()));
 }

@@ -1,6 +1,6 @@
 import { drainMicrotasks } from "bun:jsc";
 import { CallbackQueue } from "./callbackqueue.ts";
-import { AssertionDefect, OSError, typeName, ValueError } from "./errors.ts";
+import { AssertionDefect, OSError, requireOptions, typeName, ValueError } from "./errors.ts";
 import { Readiness } from "./native/abi.ts";
 import { type AsyncFD, EVENT_WORDS, NativeSelector, type Selector, type SelectorKind } from "./native/selector.ts";
 import { errno } from "./native/socket.ts";
@@ -226,12 +226,13 @@ export class Dispatcher implements Disposable {
 
   /** @internal The watch of a descriptor, undefined when it is not registered. */
   find(fd: AsyncFD): Watch | undefined {
-    return this.watchesByFd[fd];
+    // Anything else would look a property of the array up.
+    return typeof fd === "number" ? this.watchesByFd[fd] : undefined;
   }
 
   /** @internal @throws ValueError when the descriptor is not registered */
   watch(fd: AsyncFD): Watch {
-    const watch = this.watchesByFd[fd];
+    const watch = this.find(fd);
     if (watch !== undefined) return watch;
     requireDescriptor(fd);
     throw new ValueError("File descriptor not registered.");
@@ -478,6 +479,7 @@ function requireTimeout(timeoutMs: unknown): void {
  * @throws ValueError for a selector that this platform does not have
  */
 export function newDispatcher(options: { readonly selector?: SelectorKind } = {}): Dispatcher {
+  requireOptions(options);
   return new Dispatcher(new NativeSelector(options.selector));
 }
 
@@ -503,5 +505,6 @@ export function setGlobalDispatcher(dispatcher: Dispatcher | null): void {
 
 /** The selector of a dispatcher; its `descriptor` lets another loop wait for this one. Nim: `getIoHandler`. */
 export function getIoHandler(dispatcher: Dispatcher): Selector {
+  if (!(dispatcher instanceof Dispatcher)) throw new TypeError(`Expected a Dispatcher, got ${typeName(dispatcher)}`);
   return dispatcher.selector;
 }

@@ -99,6 +99,13 @@ export function selectorError(errorCode: number): IOSelectorsException {
   return new IOSelectorsException(`${errnoText(errorCode)} (code: ${errorCode})`);
 }
 
+/** @throws TypeError when it is not an object */
+export function requireOptions(options: unknown): void {
+  if (options === null || typeof options !== "object") {
+    throw new TypeError(`Expected an object of options, got ${typeName(options)}`);
+  }
+}
+
 /** Describes a value of the wrong type in an error message, without running code of the value's own. */
 export function typeName(value: unknown): string {
   if (value === null) return "null";

@@ -216,7 +216,7 @@ describe("the build", () => {
   test("reports a compiler that is killed while it builds", () => {
     const { exitCode, stderr } = build("killed", `${SAY_VERSION}; kill -KILL $$`);
     expect(exitCode).toBe(1);
-    expect(stderr).toContain("zig build  failed (SIGKILL)");
+    expect(stderr).toContain("zig build failed (SIGKILL)");
   });
 
   test("reports a compiler that fails", () => {

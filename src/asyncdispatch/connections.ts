@@ -2,21 +2,24 @@ import { Domain, NativeAddress, type Port, requirePort } from "../address.ts";
 import type { Future } from "../asyncfutures.ts";
 import { async } from "../asyncmacro.ts";
 import { getGlobalDispatcher } from "../dispatcher.ts";
-import { AssertionDefect } from "../errors.ts";
+import { AssertionDefect, OSError } from "../errors.ts";
 import { Readiness } from "../native/abi.ts";
 import type { AsyncFD } from "../native/selector.ts";
 import { callFailure, errno, socket as native } from "../native/socket.ts";
 import { type LookupRequest, resolve } from "../resolver.ts";
+import type { Watch } from "../watch.ts";
 import {
   closeSocket,
   createAsyncNativeSocket,
   domainOf,
   type InheritableOption,
   Protocol,
+  protocolFor,
   registerOwn,
   requireAddress,
   requireInteger,
   SockType,
+  sockTypeFor,
   sockTypeOf,
   takePendingError,
 } from "./sockets.ts";
@@ -119,7 +122,7 @@ class Connect extends Operation<void> {
       return true;
     }
     // Also writable by an event that is older than this attempt: only a socket with a peer is connected.
-    if (native.socket_peer_address(fd, acceptedAddress.memory) === -errno.ENOTCONN) return false;
+    if (!isConnected(fd)) return false;
     this.complete();
     return true;
   }
@@ -129,18 +132,24 @@ class Connect extends Operation<void> {
   }
 }
 
-function connectOnce(socket: AsyncFD, target: NativeAddress): Future<void> {
+function isConnected(socket: AsyncFD): boolean {
+  return native.socket_peer_address(socket, acceptedAddress.memory) >= 0;
+}
+
+/** One attempt; the socket may have been closed, and its number reused, since its name was looked up. */
+function connectOnce(watch: Watch, target: NativeAddress): Future<void> {
   const operation = new Connect(target);
-  const result = native.socket_connect(socket, target.memory);
-  const dispatcher = getGlobalDispatcher();
-  if (result === -errno.EINPROGRESS) {
-    dispatcher.addWaiter(dispatcher.watch(socket), Readiness.write, operation);
-  } else if (result < 0) {
-    operation.refuse(result);
-  } else {
-    operation.complete();
-  }
+  const result = watch.registered ? startConnecting(watch.fd, target) : -errno.EBADF;
+  if (result === -errno.EINPROGRESS) getGlobalDispatcher().addWaiter(watch, Readiness.write, operation);
+  else if (result < 0) operation.refuse(result);
+  else operation.complete();
   return operation;
+}
+
+function startConnecting(socket: AsyncFD, target: NativeAddress): number {
+  const result = native.socket_connect(socket, target.memory);
+  // What Linux says once of a socket whose last attempt failed.
+  return result === -errno.ECONNABORTED ? native.socket_connect(socket, target.memory) : result;
 }
 
 /**
@@ -148,7 +157,7 @@ function connectOnce(socket: AsyncFD, target: NativeAddress): Future<void> {
  * tried in turn. Nim: `connect`.
  *
  * @param domain the socket's own by default
- * @returns fails with the last error: an OSError (`ECONNREFUSED`, `ENOTFOUND`), or an IOError
+ * @returns fails with the last error: an OSError (`ECONNREFUSED`, `ENOTFOUND`, `EISCONN`), or an IOError
  *   `Couldn't resolve address: …` when the name has no address of the domain
  * @throws AssertionDefect when `domain` is not the socket's
  * @throws ValueError when the socket is not registered or the port is out of range; TypeError for a wrong type
@@ -156,21 +165,26 @@ function connectOnce(socket: AsyncFD, target: NativeAddress): Future<void> {
 export function connect(socket: AsyncFD, address: string, port: Port, domain?: Domain): Future<void> {
   requireAddress(address);
   requirePort(port);
-  getGlobalDispatcher().watch(socket);
+  const watch = getGlobalDispatcher().watch(socket);
   const actual = domainOf(socket);
   if (domain !== undefined && domain !== actual) {
     throw new AssertionDefect(`The socket's domain is ${actual}, not ${domain}`);
   }
-  const socketType = SockType.SOCK_STREAM;
-  return connectTo(socket, { address, domain: actual, socketType, protocol: Protocol.IPPROTO_TCP }, port);
+  const socketType = sockTypeOf(socket);
+  const request = { address, domain: actual, socketType, protocol: protocolFor(socketType) };
+  return connectTo(watch, request, port);
 }
 
-const connectTo = async(function* connect(socket: AsyncFD, request: LookupRequest, port: Port) {
+const connectTo = async(function* connect(watch: Watch, request: LookupRequest, port: Port) {
+  // Linux would call the next attempt of a connected socket a success.
+  if (request.socketType === SockType.SOCK_STREAM && isConnected(watch.fd)) {
+    throw new OSError(errno.EISCONN, "connect", { address: request.address, port });
+  }
   let last: unknown;
   for (const target of yield* resolve(getGlobalDispatcher(), request)) {
     target.port = port;
     try {
-      return yield* connectOnce(socket, target);
+      return yield* connectOnce(watch, target);
     } catch (error) {
       last = error;
     }
@@ -191,7 +205,7 @@ export function dial(address: string, port: Port, protocol: Protocol = Protocol.
   requireAddress(address);
   requirePort(port);
   requireInteger(protocol, 0, 255);
-  return dialTo({ address, domain: Domain.AF_UNSPEC, socketType: sockTypeOf(protocol), protocol }, port);
+  return dialTo({ address, domain: Domain.AF_UNSPEC, socketType: sockTypeFor(protocol), protocol }, port);
 }
 
 const dialTo = async(function* dial(request: LookupRequest, port: Port) {
@@ -207,13 +221,16 @@ const dialTo = async(function* dial(request: LookupRequest, port: Port) {
   throw last;
 });
 
-const dialOnce = async(function* dial(target: NativeAddress, { socketType, protocol }: LookupRequest) {
+const dialOnce = async(function* dialAddress(target: NativeAddress, { socketType, protocol }: LookupRequest) {
   const socket = createAsyncNativeSocket(target.domain, socketType as SockType, protocol as Protocol);
+  const watch = getGlobalDispatcher().watch(socket);
   try {
-    yield* connectOnce(socket, target);
+    yield* connectOnce(watch, target);
     return socket;
   } catch (error) {
-    closeSocket(socket);
+    // A dispatcher that is closed has unregistered the socket already.
+    if (watch.registered) closeSocket(socket);
+    else native.socket_close(socket);
     throw error;
   }
 });

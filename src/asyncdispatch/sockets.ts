@@ -1,6 +1,6 @@
 import { Domain, NativeAddress, type Port, requirePort } from "../address.ts";
 import { getGlobalDispatcher, requireDescriptor } from "../dispatcher.ts";
-import { OSError, typeName, ValueError } from "../errors.ts";
+import { OSError, requireOptions, typeName, ValueError } from "../errors.ts";
 import { Option, SocketType } from "../native/abi.ts";
 import type { AsyncFD } from "../native/selector.ts";
 import { errno, socket as native, succeeded } from "../native/socket.ts";
@@ -73,6 +73,7 @@ export function createAsyncNativeSocket(
   options: InheritableOption = {},
 ): AsyncFD {
   for (const number of [domain, sockType, protocol]) requireInteger(number, 0, 0xffff);
+  requireOptions(options);
   const result = native.socket_open(domain, sockType, protocol, options.inheritable ? 1 : 0);
   const fd = succeeded(result, "socket") as AsyncFD;
   registerOwn(fd);
@@ -91,16 +92,17 @@ export function registerOwn(fd: AsyncFD): void {
 
 function defaultProtocol(domain: Domain, sockType: SockType): Protocol {
   if (domain === Domain.AF_UNIX) return Protocol.IPPROTO_IP;
-  return protocolOf(sockType);
+  return protocolFor(sockType);
 }
 
-function protocolOf(sockType: SockType): Protocol {
+/** The protocol that a kind of socket speaks by default. */
+export function protocolFor(sockType: SockType): Protocol {
   if (sockType === SockType.SOCK_STREAM) return Protocol.IPPROTO_TCP;
   return sockType === SockType.SOCK_DGRAM ? Protocol.IPPROTO_UDP : Protocol.IPPROTO_RAW;
 }
 
 /** The kind of socket that speaks a protocol. Nim: `toSockType`. */
-export function sockTypeOf(protocol: Protocol): SockType {
+export function sockTypeFor(protocol: Protocol): SockType {
   if (protocol === Protocol.IPPROTO_TCP) return SockType.SOCK_STREAM;
   return protocol === Protocol.IPPROTO_UDP ? SockType.SOCK_DGRAM : SockType.SOCK_RAW;
 }
@@ -118,11 +120,11 @@ export function bindAddr(socket: AsyncFD, address: string, port: Port): void {
   requireAddress(address);
   requirePort(port);
   const domain = domainOf(socket);
-  const sockType = readOption(socket, Option.socketType) as SockType;
+  const sockType = sockTypeOf(socket);
   const bound =
     address === ""
       ? NativeAddress.any(domain, port)
-      : (resolveNow({ address, domain, socketType: sockType, protocol: protocolOf(sockType) })[0] as NativeAddress);
+      : (resolveNow({ address, domain, socketType: sockType, protocol: protocolFor(sockType) })[0] as NativeAddress);
   bound.port = port;
   succeeded(native.socket_bind(socket, bound.memory), "bind", { address, port });
 }
@@ -237,6 +239,11 @@ function dismiss(socket: AsyncFD, waiters: Waiter[]): void {
 /** @throws OSError when the system does not tell */
 export function domainOf(socket: AsyncFD): Domain {
   return readOption(socket, Option.domain) as Domain;
+}
+
+/** @throws OSError when the system does not tell */
+export function sockTypeOf(socket: AsyncFD): SockType {
+  return readOption(socket, Option.socketType) as SockType;
 }
 
 /** Reads and clears the pending error of a socket: 0 or a positive errno. */

@@ -1,6 +1,6 @@
 import { Future } from "../asyncfutures.ts";
 import { getGlobalDispatcher, SYNCHRONOUS_BUDGET } from "../dispatcher.ts";
-import { typeName, ValueError } from "../errors.ts";
+import { requireOptions, typeName, ValueError } from "../errors.ts";
 import { Readiness, TransferFlag } from "../native/abi.ts";
 import type { AsyncFD } from "../native/selector.ts";
 import { callFailure, errno, socket as native } from "../native/socket.ts";
@@ -228,9 +228,7 @@ function bytesOf(data: unknown): NodeJS.TypedArray | DataView {
 /** @throws TypeError, ValueError when the options or their flags are none */
 export function flagsOf(options: TransferOptions | undefined): number {
   if (options === undefined) return SocketFlag.SafeDisconn;
-  if (options === null || typeof options !== "object") {
-    throw new TypeError(`Expected an object of options, got ${typeName(options)}`);
-  }
+  requireOptions(options);
   const { flags = SocketFlag.SafeDisconn } = options;
   requireInteger(flags, 0, SocketFlag.Peek | SocketFlag.SafeDisconn);
   return flags;

@@ -73,7 +73,7 @@ function open<T>(path: string, attempt: () => T): T {
     if (isFfiDisabled(cause)) {
       throw new NativeLibraryError(
         "ffi-disabled",
-        "bun:ffi is disabled in this process, so no native library can be loaded. Start Bun without the option that disables it (--no-addons, --no-ffi-cc).",
+        "bun:ffi is disabled in this process, so no native library can be loaded. Start Bun without the option that disables it.",
         { cause },
       );
     }
