@@ -176,7 +176,7 @@ export class FutureBase {
     else this.notify(waiters);
   }
 
-  private addWaiter(waiter: Waiter): void {
+  protected addWaiter(waiter: Waiter): void {
     if (this.state >= COMPLETED) this.notify(waiter);
     else if (this.waiters === undefined) this.waiters = waiter;
     else if (Array.isArray(this.waiters)) this.waiters.push(waiter);
@@ -254,14 +254,20 @@ export class Future<T> extends FutureBase implements PromiseLike<T> {
     onFulfilled?: ((value: T) => V | PromiseLike<V>) | null,
     onRejected?: ((reason: Error) => E | PromiseLike<E>) | null,
   ): Promise<V | E> {
-    return new Promise<T>((resolve, reject) => {
-      const forward = (): void => {
-        if (this.state === COMPLETED) resolve(this.result as T);
-        else reject(this.result);
+    return new Promise((resolve, reject) => {
+      // One promise, not two: every native `await` comes here.
+      const settle = (): void => {
+        try {
+          if (this.state === COMPLETED) resolve(onFulfilled ? onFulfilled(this.result as T) : (this.result as never));
+          else if (onRejected) resolve(onRejected(this.result as Error));
+          else reject(this.result);
+        } catch (error) {
+          reject(error);
+        }
       };
-      if (this.finished) forward();
-      else this.addCallback(forward);
-    }).then(onFulfilled, onRejected);
+      if (this.finished) queueMicrotask(settle);
+      else this.addWaiter(settle);
+    });
   }
 
   catch<E = never>(onRejected?: ((reason: Error) => E | PromiseLike<E>) | null): Promise<T | E> {

@@ -5,8 +5,7 @@ import { Readiness } from "./native/abi.ts";
 import { type AsyncFD, EVENT_WORDS, NativeSelector, type Selector, type SelectorKind } from "./native/selector.ts";
 import { errno } from "./native/socket.ts";
 import { TimerHeap, type TimerId, type TimerTarget } from "./timers.ts";
-import { append, prepend, takeAll, type Waiter, type WaiterRing, withoutFirst } from "./waiters.ts";
-import { Watch } from "./watch.ts";
+import { append, prepend, takeAll, type Waiter, type WaiterRing, Watch, withoutFirst } from "./watch.ts";
 
 /** How many polls may run inside one another. */
 export const MAX_NESTED_POLLS = 100;
@@ -212,13 +211,13 @@ export class Dispatcher implements Disposable {
     return this.timers.cancel(id);
   }
 
-  /** @internal */
-  register(fd: AsyncFD): Watch {
+  /** @internal @param isOwn this library has just opened it, so it need not be checked to be open */
+  register(fd: AsyncFD, isOwn = false): Watch {
     requireDescriptor(fd);
     this.requireOpen();
     if (this.find(fd) !== undefined) throw new AssertionDefect(`Descriptor ${fd} already registered`);
     const watch = new Watch(fd);
-    this.selector.register(fd, watch);
+    this.selector.register(fd, watch, isOwn);
     this.watchesByFd[fd] = watch;
     this.watchesByIndex[watch.index] = watch;
     return watch;
@@ -248,11 +247,15 @@ export class Dispatcher implements Disposable {
     watch.writers = abandoned(watch.writers, error);
   }
 
-  /** @internal Takes a watch out of the tables and the selector; its waiters stay in its rings. */
-  forget(watch: Watch): void {
+  /**
+   * @internal Takes a watch out of the tables and the selector; its waiters stay in its rings.
+   *
+   * @param isClosing the descriptor is closed next
+   */
+  forget(watch: Watch, isClosing = false): void {
     this.watchesByFd[watch.fd] = undefined;
     this.watchesByIndex[watch.index] = undefined;
-    this.selector.unregister(watch);
+    this.selector.unregister(watch, isClosing);
     if (watch.waiterCount > 0) this.activeWatches -= 1;
     watch.waiterCount = 0;
     watch.armed = 0;
@@ -378,7 +381,7 @@ export class Dispatcher implements Disposable {
       watch[direction] = withoutFirst(ring);
       let done = true;
       try {
-        done = waiter.ready(watch.fd);
+        done = waiter.ready(watch);
       } catch (error) {
         // The other descriptors of this batch are served first; the rest of this ring, in the next poll.
         this.enqueue(raise, error);

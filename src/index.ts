@@ -64,4 +64,4 @@ export {
   ValueError,
 } from "./errors.ts";
 export type { AsyncFD, Selector, SelectorKind } from "./native/selector.ts";
-export type { Callback } from "./waiters.ts";
+export type { Callback } from "./watch.ts";

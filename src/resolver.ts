@@ -7,7 +7,7 @@ import { IOError, OSError } from "./errors.ts";
 import { AddressLayout, LookupLayout, Readiness } from "./native/abi.ts";
 import type { AsyncFD } from "./native/selector.ts";
 import { callFailure, errno, socket, succeeded } from "./native/socket.ts";
-import { CallbackWaiter } from "./waiters.ts";
+import { CallbackWaiter } from "./watch.ts";
 
 /** What is looked up: a host's addresses for one kind of socket. */
 export interface LookupRequest {
@@ -74,7 +74,7 @@ class Resolver {
     if (pointer === null) throw callFailure(code[0] as number, "eventfd");
     this.dispatcher = dispatcher;
     this.pointer = pointer;
-    dispatcher.register(socket.resolver_descriptor(pointer) as AsyncFD);
+    dispatcher.register(socket.resolver_descriptor(pointer) as AsyncFD, true);
     dispatcher.own(this);
   }
 

@@ -1,5 +1,4 @@
 import type { AsyncFD, Handle } from "./native/selector.ts";
-import type { WaiterRing } from "./waiters.ts";
 
 /** A registered descriptor: its handle in the selector and who waits for it. */
 export class Watch implements Handle {
@@ -17,8 +16,94 @@ export class Watch implements Handle {
   waiterCount = 0;
   /** Operations that completed in a row without the loop having looked at the descriptor. */
   synchronousCompletions = 0;
+  /** A listening socket whose last `accept` gave a connection: there may be another. */
+  mayAccept = false;
 
   constructor(fd: AsyncFD) {
     this.fd = fd;
   }
+}
+
+/**
+ * Somebody who waits for a descriptor to become readable or writable. Waiters are the links of their
+ * {@link WaiterRing} themselves, so that waiting costs no further object.
+ */
+export interface Waiter {
+  /** The next one of its ring. */
+  following: Waiter | undefined;
+  /** When it was added, counted in waiters; tells those of this round from those added during it. */
+  sequence: number;
+
+  /** The descriptor is ready: true when the waiter is done, false when it goes on waiting. */
+  ready(watch: Watch): boolean;
+
+  /**
+   * The descriptor goes away: fails what waits, without a system call. False when this waiter cannot be told
+   * so: it is a plain callback.
+   */
+  abandon(error: Error): boolean;
+}
+
+/** Called with the descriptor: `true` removes the watch, `false` keeps it. Nim: `Callback`. */
+export type Callback = (fd: AsyncFD) => boolean;
+
+/** A callback of `addRead` or `addWrite`. */
+export class CallbackWaiter implements Waiter {
+  following: Waiter | undefined = undefined;
+  sequence = 0;
+  private readonly callback: Callback;
+
+  constructor(callback: Callback) {
+    this.callback = callback;
+  }
+
+  ready({ fd }: Watch): boolean {
+    return this.callback(fd) === true;
+  }
+
+  abandon(): boolean {
+    return false;
+  }
+}
+
+/**
+ * The waiters of one descriptor in one direction, oldest first: a ring, known by its last one, whose `following`
+ * is the first. An idle connection so pays for no list.
+ */
+export type WaiterRing = Waiter | undefined;
+
+/** The ring with `waiter` at its end. */
+export function append(ring: WaiterRing, waiter: Waiter): WaiterRing {
+  prepend(ring, waiter);
+  return waiter;
+}
+
+/** The ring with `waiter` at its front. */
+export function prepend(ring: WaiterRing, waiter: Waiter): WaiterRing {
+  if (ring === undefined) {
+    waiter.following = waiter;
+    return waiter;
+  }
+  waiter.following = ring.following;
+  ring.following = waiter;
+  return ring;
+}
+
+/** The ring without its first waiter. */
+export function withoutFirst(ring: Waiter): WaiterRing {
+  const first = ring.following as Waiter;
+  const rest = first === ring ? undefined : ring;
+  ring.following = first.following;
+  first.following = undefined;
+  return rest;
+}
+
+/** The waiters of a ring in order, each taken out of it. */
+export function takeAll(ring: WaiterRing): Waiter[] {
+  const waiters: Waiter[] = [];
+  for (let rest = ring; rest !== undefined; ) {
+    waiters.push(rest.following as Waiter);
+    rest = withoutFirst(rest);
+  }
+  return waiters;
 }

@@ -11,15 +11,7 @@ import {
   unregister,
 } from "../src/index.ts";
 import { Readiness } from "../src/native/abi.ts";
-import {
-  append,
-  CallbackWaiter,
-  prepend,
-  takeAll,
-  type Waiter,
-  type WaiterRing,
-  withoutFirst,
-} from "../src/waiters.ts";
+import { append, CallbackWaiter, prepend, takeAll, type Waiter, type WaiterRing, withoutFirst } from "../src/watch.ts";
 import { SimulatedSelector } from "./simulated.ts";
 
 describe("WaiterRing", () => {

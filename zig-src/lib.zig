@@ -63,16 +63,18 @@ pub export fn selector_descriptor(selector: *Selector) i32 {
     return selector.descriptor();
 }
 
-pub export fn selector_register(selector: *Selector, descriptor: i32, handle: *abi.Handle) i32 {
-    return selector.register(descriptor, handle);
+/// `is_own`: this library has just opened the descriptor, which spares the look whether it is open.
+pub export fn selector_register(selector: *Selector, descriptor: i32, is_own: u32, handle: *abi.Handle) i32 {
+    return selector.register(descriptor, is_own != 0, handle);
 }
 
 pub export fn selector_set_interest(selector: *Selector, index: u32, generation: u32, interest: u32) i32 {
     return selector.setInterest(.{ .index = index, .generation = generation }, interest);
 }
 
-pub export fn selector_unregister(selector: *Selector, index: u32, generation: u32) i32 {
-    return selector.unregister(.{ .index = index, .generation = generation });
+/// `is_closing`: the descriptor is closed next, which takes it out of the kernel's set as well.
+pub export fn selector_unregister(selector: *Selector, index: u32, generation: u32, is_closing: u32) i32 {
+    return selector.unregister(.{ .index = index, .generation = generation }, is_closing != 0);
 }
 
 pub export fn selector_wait(selector: *Selector, timeout_ms: f64) i32 {

@@ -123,9 +123,9 @@ pub const Selector = struct {
     }
 
     /// Registers an open descriptor with an empty interest.
-    pub fn register(self: *Selector, number: i32, handle: *abi.Handle) i32 {
+    pub fn register(self: *Selector, number: i32, is_own: bool, handle: *abi.Handle) i32 {
         if (self.closed) return closed_code;
-        const code = os.checkOpen(number);
+        const code = if (is_own) 0 else os.checkOpen(number);
         if (code < 0) return code;
         handle.* = self.table.add(number) catch return os.failure(.NOMEM);
         return 0;
@@ -149,12 +149,18 @@ pub const Selector = struct {
         return code;
     }
 
-    /// Forgets the descriptor, closed meanwhile or not. The handle is stale from now on.
-    pub fn unregister(self: *Selector, handle: abi.Handle) i32 {
-        const code = self.setInterest(handle, 0);
+    /// Forgets the descriptor, closed meanwhile or not. The handle is stale from now on. When it is closed
+    /// next, the kernel is not asked: should a duplicate keep the file alive, its event names a stale handle.
+    pub fn unregister(self: *Selector, handle: abi.Handle, is_closing: bool) i32 {
+        const code = if (is_closing) self.check(handle) else self.setInterest(handle, 0);
         if (code < 0 and code != os.failure(.BADF)) return code;
         self.table.remove(handle.index);
         return 0;
+    }
+
+    fn check(self: *Selector, handle: abi.Handle) i32 {
+        if (self.closed) return closed_code;
+        return if (self.table.get(handle.index, handle.generation) == null) stale_code else 0;
     }
 
     /// Waits until something is ready or the time is up, and returns the number of `events`. A signal

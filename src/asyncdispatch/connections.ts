@@ -1,7 +1,7 @@
 import { Domain, NativeAddress, type Port, requirePort } from "../address.ts";
 import type { Future } from "../asyncfutures.ts";
 import { async } from "../asyncmacro.ts";
-import { getGlobalDispatcher } from "../dispatcher.ts";
+import { getGlobalDispatcher, SYNCHRONOUS_BUDGET } from "../dispatcher.ts";
 import { AssertionDefect, OSError } from "../errors.ts";
 import { Readiness } from "../native/abi.ts";
 import type { AsyncFD } from "../native/selector.ts";
@@ -53,13 +53,15 @@ class Accept<T> extends Operation<T> {
     this.present = present;
   }
 
-  ready(fd: AsyncFD): boolean {
-    const accepted = native.socket_accept(fd, acceptedAddress.memory, this.inheritable);
+  ready(watch: Watch): boolean {
+    const accepted = native.socket_accept(watch.fd, acceptedAddress.memory, this.inheritable);
+    watch.mayAccept = accepted >= 0;
     if (accepted >= 0) this.finish(accepted as AsyncFD);
     else if (passingAcceptErrors.has(-accepted) || isDisconnection(this.flags, -accepted)) return false;
     else {
       this.fail(callFailure(accepted, "accept"));
-      if (exhaustionErrors.has(-accepted)) this.pause(fd);
+      // The connection stays ready to be accepted: without a pause, a server that tries again would spin.
+      if (exhaustionErrors.has(-accepted)) getGlobalDispatcher().pauseReading(watch);
     }
     return true;
   }
@@ -72,12 +74,6 @@ class Accept<T> extends Operation<T> {
       return;
     }
     this.complete(this.present(client));
-  }
-
-  /** The connection stays ready to be accepted: without a pause, a server that tries again would spin. */
-  private pause(fd: AsyncFD): void {
-    const dispatcher = getGlobalDispatcher();
-    dispatcher.pauseReading(dispatcher.watch(fd));
   }
 }
 
@@ -102,7 +98,11 @@ export function acceptAddr(socket: AsyncFD, options?: AcceptOptions): Future<{ a
 
 function startAccept<T>(socket: AsyncFD, operation: Accept<T>): Future<T> {
   const dispatcher = getGlobalDispatcher();
-  dispatcher.addWaiter(dispatcher.watch(socket), Readiness.read, operation);
+  const watch = dispatcher.watch(socket);
+  // Connections come in bursts: after one, the next is tried for at once, and only then waited for.
+  const mayTry = watch.mayAccept && watch.readers === undefined && watch.synchronousCompletions < SYNCHRONOUS_BUDGET;
+  if (mayTry && operation.ready(watch)) watch.synchronousCompletions += 1;
+  else dispatcher.addWaiter(watch, Readiness.read, operation);
   return operation;
 }
 
@@ -115,7 +115,7 @@ class Connect extends Operation<void> {
     this.target = target;
   }
 
-  ready(fd: AsyncFD): boolean {
+  ready({ fd }: Watch): boolean {
     const error = takePendingError(fd);
     if (error !== 0) {
       this.refuse(-error);

@@ -5,7 +5,7 @@ import { Option, SocketType } from "../native/abi.ts";
 import type { AsyncFD } from "../native/selector.ts";
 import { errno, socket as native, succeeded } from "../native/socket.ts";
 import { resolveNow } from "../resolver.ts";
-import { takeAll, type Waiter } from "../waiters.ts";
+import { takeAll, type Waiter, type Watch } from "../watch.ts";
 
 /** Kinds of sockets. Nim: `SockType`. */
 export const SockType = {
@@ -83,7 +83,7 @@ export function createAsyncNativeSocket(
 /** Registers a descriptor that this library opened, and closes it when that fails. */
 export function registerOwn(fd: AsyncFD): void {
   try {
-    getGlobalDispatcher().register(fd);
+    getGlobalDispatcher().register(fd, true);
   } catch (error) {
     native.socket_close(fd);
     throw error;
@@ -207,26 +207,26 @@ export function setInheritable(fd: AsyncFD, inheritable: boolean): boolean {
 export function closeSocket(socket: AsyncFD): void {
   const dispatcher = getGlobalDispatcher();
   const watch = dispatcher.watch(socket);
-  dispatcher.forget(watch);
+  dispatcher.forget(watch, true);
   const waiters = [...takeAll(watch.readers), ...takeAll(watch.writers)];
   watch.readers = undefined;
   watch.writers = undefined;
   try {
-    if (waiters.length > 0) dismiss(socket, waiters);
+    if (waiters.length > 0) dismiss(watch, waiters);
   } finally {
     native.socket_close(socket);
   }
 }
 
-function dismiss(socket: AsyncFD, waiters: Waiter[]): void {
+function dismiss(watch: Watch, waiters: Waiter[]): void {
   const error = new OSError(errno.EBADF, "close");
   const callbacks = waiters.filter((waiter) => !waiter.abandon(error));
   if (callbacks.length === 0) return;
-  native.socket_bury(socket);
+  native.socket_bury(watch.fd);
   const problems: unknown[] = [];
   for (const callback of callbacks) {
     try {
-      if (!callback.ready(socket)) {
+      if (!callback.ready(watch)) {
         problems.push(new ValueError("Expecting async operations to stop when fd has closed."));
       }
     } catch (problem) {

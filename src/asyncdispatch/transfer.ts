@@ -4,7 +4,7 @@ import { requireOptions, typeName, ValueError } from "../errors.ts";
 import { Readiness, TransferFlag } from "../native/abi.ts";
 import type { AsyncFD } from "../native/selector.ts";
 import { callFailure, errno, socket as native } from "../native/socket.ts";
-import type { Waiter } from "../waiters.ts";
+import type { Waiter, Watch } from "../watch.ts";
 import { requireInteger } from "./sockets.ts";
 
 /**
@@ -49,7 +49,7 @@ export abstract class Operation<T> extends Future<T> implements Waiter {
     this.flags = flags;
   }
 
-  abstract ready(fd: AsyncFD): boolean;
+  abstract ready(watch: Watch): boolean;
 
   abandon(error: Error): boolean {
     this.fail(error);
@@ -65,7 +65,7 @@ class Receive extends Operation<Buffer> {
     this.size = size;
   }
 
-  ready(fd: AsyncFD): boolean {
+  ready({ fd }: Watch): boolean {
     arena ??= Buffer.allocUnsafeSlow(ARENA_SIZE);
     const received = native.socket_receive(fd, arena, arena, this.size, this.flags);
     if (received >= 0) this.complete(copyOf(arena, received));
@@ -92,7 +92,7 @@ class ReceiveInto extends Operation<number> {
     this.size = size;
   }
 
-  ready(fd: AsyncFD): boolean {
+  ready({ fd }: Watch): boolean {
     if (this.buffer.byteLength < this.size) {
       this.fail(new ValueError("recvInto: the buffer was detached or shrank while waiting"));
       return true;
@@ -118,7 +118,7 @@ class Send extends Operation<void> {
     this.size = data.byteLength;
   }
 
-  ready(fd: AsyncFD): boolean {
+  ready({ fd }: Watch): boolean {
     const { data } = this;
     if (data.byteLength < this.size) {
       this.fail(new ValueError("send: the data was detached or shrank while waiting"));

@@ -2,7 +2,7 @@ import { getGlobalDispatcher, requireDescriptor } from "../dispatcher.ts";
 import { AssertionDefect, typeName } from "../errors.ts";
 import { Readiness } from "../native/abi.ts";
 import type { AsyncFD } from "../native/selector.ts";
-import { type Callback, CallbackWaiter } from "../waiters.ts";
+import { type Callback, CallbackWaiter } from "../watch.ts";
 
 /**
  * Registers a descriptor with the global dispatcher, without interest. Its blocking mode stays as it is. Nim:

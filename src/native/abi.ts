@@ -1,6 +1,6 @@
 // Generated from zig-src/abi.zig by `zig build abi`; do not edit.
 
-export const ABI_VERSION = 1;
+export const ABI_VERSION = 2;
 export const EVENT_CAPACITY = 65536;
 export const LOOKUP_ADDRESS_CAPACITY = 32;
 
@@ -106,9 +106,9 @@ export const symbols = {
   selector_free: { args: ["ptr", "ptr"], returns: "void" },
   selector_free_address: { args: [], returns: "ptr" },
   selector_descriptor: { args: ["ptr"], returns: "i32" },
-  selector_register: { args: ["ptr", "i32", "buffer"], returns: "i32" },
+  selector_register: { args: ["ptr", "i32", "u32", "buffer"], returns: "i32" },
   selector_set_interest: { args: ["ptr", "u32", "u32", "u32"], returns: "i32" },
-  selector_unregister: { args: ["ptr", "u32", "u32"], returns: "i32" },
+  selector_unregister: { args: ["ptr", "u32", "u32", "u32"], returns: "i32" },
   selector_wait: { args: ["ptr", "f64"], returns: "i32" },
   socket_open: { args: ["u32", "u32", "u32", "u32"], returns: "i32" },
   socket_close: { args: ["i32"], returns: "i32" },

@@ -30,11 +30,15 @@ export interface Selector {
   readonly descriptor: number;
   /** What the last {@link wait} found: per event {@link EVENT_WORDS} words. */
   readonly events: Uint32Array;
-  /** Registers a descriptor without interest and fills the handle in. */
-  register(fd: AsyncFD, handle: Handle): void;
+  /**
+   * Registers a descriptor without interest and fills the handle in. It is checked to be open, unless `isOwn` says
+   * that this library has just opened it.
+   */
+  register(fd: AsyncFD, handle: Handle, isOwn: boolean): void;
   /** Sets which readiness is reported: bits of `Readiness`, 0 for none. */
   setInterest(handle: Handle, interest: number): void;
-  unregister(handle: Handle): void;
+  /** Forgets a registration. `isClosing`: its descriptor is closed next, so that the system forgets it by itself. */
+  unregister(handle: Handle, isClosing: boolean): void;
   /** Waits for events, at most `timeoutMs` (negative: for ever), and returns how many there are. */
   wait(timeoutMs: number): number;
   /** Milliseconds of a monotonic clock. */
@@ -83,8 +87,8 @@ export class NativeSelector implements Selector {
     this.events = new Uint32Array(memory);
   }
 
-  register(fd: AsyncFD, handle: Handle): void {
-    checked(this.native.selector_register(this.pointer, fd, registered));
+  register(fd: AsyncFD, handle: Handle, isOwn: boolean): void {
+    checked(this.native.selector_register(this.pointer, fd, isOwn ? 1 : 0, registered));
     handle.index = registered[0] as number;
     handle.generation = registered[1] as number;
   }
@@ -93,8 +97,9 @@ export class NativeSelector implements Selector {
     checked(this.native.selector_set_interest(this.pointer, handle.index, handle.generation, interest));
   }
 
-  unregister(handle: Handle): void {
-    checked(this.native.selector_unregister(this.pointer, handle.index, handle.generation));
+  unregister(handle: Handle, isClosing: boolean): void {
+    const { index, generation } = handle;
+    checked(this.native.selector_unregister(this.pointer, index, generation, isClosing ? 1 : 0));
   }
 
   wait(timeoutMs: number): number {

@@ -156,7 +156,7 @@ fn Suite(comptime backend: abi.Backend) type {
             const zero: abi.Handle = .{ .index = 0, .generation = 0 };
             for ([_]abi.Handle{ stale, next, far, zero }) |handle| {
                 try expectCode(.stale_handle, subject.selector.setInterest(handle, read));
-                try expectCode(.stale_handle, subject.selector.unregister(handle));
+                try expectCode(.stale_handle, subject.selector.unregister(handle, false));
             }
             try pipe.put();
             try subject.expectOnly(fresh, read);
@@ -194,6 +194,20 @@ fn Suite(comptime backend: abi.Backend) type {
             }
         }
 
+        test "unregistered as closing, a number that lives on in a duplicate is not reported" {
+            const subject: Subject = try .init(backend);
+            defer subject.deinit();
+            const pipe: Pipe = try .init();
+            defer pipe.deinit();
+            const copy = try support.duplicate(pipe.reader, 0);
+            const handle = try subject.register(copy, read);
+            try expectEqual(0, subject.selector.unregister(handle, true));
+            try expectCode(.stale_handle, subject.selector.unregister(handle, true));
+            _ = os.close(copy);
+            try pipe.put();
+            try subject.expectNothing();
+        }
+
         test "a closed number cannot be registered" {
             const subject: Subject = try .init(backend);
             defer subject.deinit();
@@ -201,7 +215,7 @@ fn Suite(comptime backend: abi.Backend) type {
             pipe.deinit();
             var handle: abi.Handle = undefined;
             for ([_]i32{ pipe.reader, -1, std.math.minInt(i32), std.math.maxInt(i32) }) |descriptor| {
-                try expectErrno(.BADF, subject.selector.register(descriptor, &handle));
+                try expectErrno(.BADF, subject.selector.register(descriptor, false, &handle));
             }
         }
 
@@ -299,7 +313,7 @@ fn Suite(comptime backend: abi.Backend) type {
             try subject.expectOnly(other_handle, read);
             try expectErrno(.BADF, subject.selector.setInterest(handle, write));
             try subject.unregister(handle);
-            try expectCode(.stale_handle, subject.selector.unregister(handle));
+            try expectCode(.stale_handle, subject.selector.unregister(handle, false));
         }
 
         test "a descriptor closed while its file lives on does not haunt the wait" {
@@ -371,9 +385,9 @@ fn Suite(comptime backend: abi.Backend) type {
             selector.close();
             selector.close();
             var other: abi.Handle = undefined;
-            try expectCode(.closed, selector.register(pipe.reader, &other));
+            try expectCode(.closed, selector.register(pipe.reader, false, &other));
             try expectCode(.closed, selector.setInterest(handle, read));
-            try expectCode(.closed, selector.unregister(handle));
+            try expectCode(.closed, selector.unregister(handle, false));
             try expectCode(.closed, selector.wait(0));
             try expectCode(.closed, selector.descriptor());
             try expectEqual(write, selector.events[0].readiness);

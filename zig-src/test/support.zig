@@ -35,7 +35,7 @@ pub const Subject = struct {
 
     pub fn register(self: Subject, descriptor: i32, interest: u32) !abi.Handle {
         var handle: abi.Handle = undefined;
-        try std.testing.expectEqual(0, self.selector.register(descriptor, &handle));
+        try std.testing.expectEqual(0, self.selector.register(descriptor, false, &handle));
         try self.setInterest(handle, interest);
         return handle;
     }
@@ -45,7 +45,7 @@ pub const Subject = struct {
     }
 
     pub fn unregister(self: Subject, handle: abi.Handle) !void {
-        try std.testing.expectEqual(0, self.selector.unregister(handle));
+        try std.testing.expectEqual(0, self.selector.unregister(handle, false));
     }
 
     pub fn wait(self: Subject, timeout_ms: f64) ![]const abi.Event {
