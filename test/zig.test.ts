@@ -14,4 +14,5 @@ test("the Zig suite passes", async () => {
   expect({ passed, output }).not.toMatchObject({ passed: undefined });
   expect(passed).toBe(all as string);
   expect(Number(passed)).toBeGreaterThan(0);
+  console.log(`Zig: ${passed}/${all} tests passed`);
 }, 180_000);

@@ -1,9 +1,10 @@
 import { Domain, NativeAddress, type Port, requirePort } from "../address.ts";
-import { getGlobalDispatcher, requireDescriptor } from "../dispatcher.ts";
+import { getGlobalDispatcher } from "../dispatcher.ts";
 import { OSError, requireOptions, typeName, ValueError } from "../errors.ts";
 import { Option, SocketType } from "../native/abi.ts";
 import type { AsyncFD } from "../native/selector.ts";
 import { errno, socket as native, succeeded } from "../native/socket.ts";
+import { requireDescriptor } from "../reactor.ts";
 import { resolveNow } from "../resolver.ts";
 import { takeAll, type Waiter, type Watch } from "../watch.ts";
 

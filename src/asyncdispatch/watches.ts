@@ -1,7 +1,8 @@
-import { getGlobalDispatcher, requireDescriptor } from "../dispatcher.ts";
+import { getGlobalDispatcher } from "../dispatcher.ts";
 import { AssertionDefect, typeName } from "../errors.ts";
 import { Readiness } from "../native/abi.ts";
 import type { AsyncFD } from "../native/selector.ts";
+import { requireDescriptor } from "../reactor.ts";
 import { type Callback, CallbackWaiter } from "../watch.ts";
 
 /**
