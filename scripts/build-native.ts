@@ -1,6 +1,6 @@
 // Builds the native library when a Zig source is newer than it, and says what it does. `npm install` and
 // `bun install` run it (the script `prepare`), and so does `bun test` (its preload).
-import { existsSync, readdirSync, statSync } from "node:fs";
+import { existsSync, readdirSync, statSync, utimesSync } from "node:fs";
 import { createRequire } from "node:module";
 import { dirname, join } from "node:path";
 
@@ -68,6 +68,8 @@ export function buildNative(): void {
   const start = performance.now();
   runZig();
   if (!existsSync(library)) throw new Error(`zig build succeeded and left no ${library}`);
+  // Zig leaves the file alone when it comes out the same.
+  utimesSync(library, new Date(), new Date());
   const seconds = ((performance.now() - start) / 1000).toFixed(1);
   console.error(`asyncdispatch: built ${library} (${Math.round(statSync(library).size / 1024)} KiB) in ${seconds} s`);
 }

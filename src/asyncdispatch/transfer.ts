@@ -107,6 +107,10 @@ class ReceiveInto extends Operation<number> {
   }
 }
 
+/** The future of everything that was sent at once: finished, it never changes, so one is enough. */
+const sent = new Future<void>("send");
+sent.complete();
+
 class Send extends Operation<void> {
   private readonly data: NodeJS.TypedArray | DataView;
   private readonly size: number;
@@ -198,25 +202,20 @@ export function send(
 ): Future<void> {
   const bytes = bytesOf(data);
   const flags = flagsOf(options);
-  if (bytes.byteLength === 0) return completedSend();
+  if (bytes.byteLength === 0) return sent;
   const dispatcher = getGlobalDispatcher();
   const watch = dispatcher.watch(socket);
   const mayTry = watch.writers === undefined && watch.synchronousCompletions < SYNCHRONOUS_BUDGET;
   const result = mayTry ? native.socket_send(socket, bytes, bytes, 0, 0) : -errno.EAGAIN;
   if (result === bytes.byteLength) {
     watch.synchronousCompletions += 1;
-    return completedSend();
+    return sent;
   }
   const operation = new Send(bytes, flags);
   if (!operation.take(result)) dispatcher.addWaiter(watch, Readiness.write, operation);
   return operation;
 }
 
-function completedSend(): Future<void> {
-  const future = new Future<void>("send");
-  future.complete();
-  return future;
-}
 
 function bytesOf(data: unknown): NodeJS.TypedArray | DataView {
   if (typeof data === "string") return Buffer.from(data);

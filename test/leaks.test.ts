@@ -1,0 +1,87 @@
+import { heapStats } from "bun:jsc";
+import { expect, test } from "bun:test";
+import {
+  type AsyncFD,
+  accept,
+  async,
+  asyncCheck,
+  closeSocket,
+  dial,
+  getGlobalDispatcher,
+  newFuture,
+  poll,
+  recv,
+  send,
+  waitFor,
+  withTimeout,
+} from "../src/index.ts";
+import { listener, onEachBackend } from "./backends.ts";
+import { openDescriptors } from "./sockets-helper.ts";
+
+const BATCH = 1000;
+const CONCURRENT = 20;
+
+const serve = async(function* (client: AsyncFD) {
+  for (;;) {
+    const data = yield* recv(client, 4096);
+    if (data.length === 0) break;
+    yield* send(client, data);
+  }
+  closeSocket(client);
+});
+
+const serveAll = async(function* (server: AsyncFD) {
+  for (;;) asyncCheck(serve(yield* accept(server)));
+});
+
+const talk = async(function* (port: number, count: number) {
+  for (let i = 0; i < count; i++) {
+    const socket = yield* dial("127.0.0.1", port);
+    yield* send(socket, "ping");
+    yield* recv(socket, 4096);
+    closeSocket(socket);
+  }
+});
+
+function connectBatch(port: number): void {
+  const clients = Array.from({ length: CONCURRENT }, () => talk(port, BATCH / CONCURRENT));
+  for (const client of clients) waitFor(client);
+  // The listener is left once the server has seen every client go.
+  while (getGlobalDispatcher().statistics().descriptors > 1) poll();
+}
+
+/** What is alive after a collection. */
+function liveObjects(): number {
+  Bun.gc(true);
+  return heapStats().objectCount;
+}
+
+onEachBackend(() => {
+  test("connections that are over leave no object, descriptor or watch behind", () => {
+    const { socket, port } = listener();
+    serveAll(socket).addCallback(() => {});
+    for (let i = 0; i < 3; i++) connectBatch(port);
+    const objects = liveObjects();
+    const descriptors = openDescriptors().length;
+    for (let i = 0; i < 3; i++) connectBatch(port);
+    // Far below one object per connection.
+    expect(liveObjects() - objects).toBeLessThan(BATCH / 5);
+    expect(openDescriptors().length).toBe(descriptors);
+  });
+
+  test("R17: withTimeout in a loop leaves no timer and no object behind", () => {
+    const round = (): void => {
+      for (let i = 0; i < BATCH; i++) {
+        const future = newFuture();
+        const inTime = withTimeout(future, 60_000);
+        future.complete();
+        expect(waitFor(inTime)).toBe(true);
+      }
+    };
+    for (let i = 0; i < 3; i++) round();
+    const objects = liveObjects();
+    for (let i = 0; i < 3; i++) round();
+    expect(liveObjects() - objects).toBeLessThan(BATCH / 5);
+    expect(getGlobalDispatcher().statistics().pendingTimers).toBe(0);
+  });
+});
