@@ -6,6 +6,7 @@ import { NativeSelector, type Selector, type SelectorKind } from "./native/selec
 import { errno } from "./native/socket.ts";
 import { Reactor } from "./reactor.ts";
 import { TimerHeap, type TimerId, type TimerTarget } from "./timers.ts";
+import { VirtualDescriptors } from "./virtuals.ts";
 import type { Watch } from "./watch.ts";
 
 /** How many polls may run inside one another. */
@@ -57,6 +58,8 @@ export interface DispatcherStatistics {
 export class Dispatcher extends Reactor implements Disposable {
   private readonly timers = new TimerHeap();
   private readonly queue = new CallbackQueue();
+  /** @internal */
+  readonly virtuals = new VirtualDescriptors();
   private depth = 0;
   private closed = false;
   /** While the dispatcher is closing: what outstanding operations fail with, and new ones throw. */
@@ -184,8 +187,13 @@ export class Dispatcher extends Reactor implements Disposable {
 
   /** @internal Calls `target.complete()` in the first timer phase after `delayMs`. */
   startTimer(delayMs: number, target: TimerTarget): TimerId {
+    return this.startTimerAt(this.selector.now() + delayMs, target);
+  }
+
+  /** @internal As {@link startTimer}, at a time of the selector's clock. */
+  startTimerAt(deadline: number, target: TimerTarget): TimerId {
     this.requireOpen();
-    return this.timers.add(this.selector.now() + delayMs, target);
+    return this.timers.add(deadline, target);
   }
 
   /** @internal False when the timer has fired already. */
@@ -240,6 +248,7 @@ export class Dispatcher extends Reactor implements Disposable {
   private abandonEverything(reason: OSError): void {
     this.closingReason = reason;
     for (const resource of this.resources) resource.close();
+    for (const source of this.virtuals.removeAll()) source.stop();
     for (const watch of this.watches()) this.unregister(watch, reason);
     for (let timer = this.timers.popDue(Infinity); timer !== undefined; timer = this.timers.popDue(Infinity)) {
       timer.fail(reason);

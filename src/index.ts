@@ -28,6 +28,7 @@ export {
   setInheritable,
   setSockOpt,
 } from "./asyncdispatch/sockets.ts";
+export { addTimer } from "./asyncdispatch/timers.ts";
 export { recv, recvInto, SocketFlag, send, type TransferOptions } from "./asyncdispatch/transfer.ts";
 export { addRead, addWrite, contains, register, unregister } from "./asyncdispatch/watches.ts";
 export {

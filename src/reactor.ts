@@ -213,5 +213,5 @@ function raise(error: never): never {
 /** @throws TypeError when `fd` is not a number; ValueError when no descriptor can have it */
 export function requireDescriptor(fd: unknown): void {
   if (typeof fd !== "number") throw new TypeError(`Expected a descriptor, got ${typeName(fd)}`);
-  if (!Number.isInteger(fd) || fd < -(2 ** 31) || fd >= 2 ** 31) throw new ValueError(`${fd} is not a descriptor`);
+  if (!Number.isSafeInteger(fd) || fd >= 2 ** 31) throw new ValueError(`${fd} is not a descriptor`);
 }

@@ -130,7 +130,8 @@ export function withTimeout(future: Future<unknown>, timeoutMs: number): Future<
   return inTime;
 }
 
-function requireDelay(ms: unknown): number {
+/** @throws TypeError when it is not a number; ValueError when it is NaN or infinite */
+export function requireDelay(ms: unknown): number {
   if (typeof ms !== "number") throw new TypeError(`Expected milliseconds, got ${typeName(ms)}`);
   if (!Number.isFinite(ms)) throw new ValueError(`Cannot wait for ${ms} ms`);
   return ms;

@@ -216,7 +216,6 @@ export function send(
   return operation;
 }
 
-
 function bytesOf(data: unknown): NodeJS.TypedArray | DataView {
   if (typeof data === "string") return Buffer.from(data);
   if (ArrayBuffer.isView(data)) return data as NodeJS.TypedArray | DataView;

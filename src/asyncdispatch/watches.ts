@@ -19,21 +19,25 @@ export function register(fd: AsyncFD): void {
 
 /**
  * Forgets a descriptor, which stays open. Operations waiting for it fail with ECANCELED; callbacks of
- * `addRead` and `addWrite` are dropped. Nim: `unregister`.
+ * `addRead` and `addWrite` are dropped. A virtual descriptor (of `addTimer` and the like) is stopped. Nim:
+ * `unregister`.
  *
  * @throws AssertionDefect `Descriptor N is not registered in the selector!`
  */
 export function unregister(target: AsyncFD): void {
   requireDescriptor(target);
   const dispatcher = getGlobalDispatcher();
+  const virtual = dispatcher.virtuals.remove(target);
   const watch = dispatcher.find(target);
-  if (watch === undefined) throw new AssertionDefect(`Descriptor ${target} is not registered in the selector!`);
-  dispatcher.unregister(watch);
+  if (virtual !== undefined) virtual.stop();
+  else if (watch !== undefined) dispatcher.unregister(watch);
+  else throw new AssertionDefect(`Descriptor ${target} is not registered in the selector!`);
 }
 
-/** Whether a descriptor is registered with the global dispatcher. Nim: `contains`, `in`. */
+/** Whether a descriptor, virtual ones included, is registered with the global dispatcher. Nim: `contains`, `in`. */
 export function contains(fd: AsyncFD): boolean {
-  return getGlobalDispatcher().find(fd) !== undefined;
+  const dispatcher = getGlobalDispatcher();
+  return dispatcher.find(fd) !== undefined || (typeof fd === "number" && dispatcher.virtuals.has(fd));
 }
 
 /**
