@@ -1,4 +1,4 @@
-import { AssertionDefect, typeName, ValueError } from "./errors.ts";
+import { AssertionDefect, CancelledError, typeName, ValueError } from "./errors.ts";
 
 /** Takes a callback that is to run in the next callback phase. Nim: the proc of `getCallSoonProc`. */
 export type CallSoonProc = (callback: () => void) => void;
@@ -48,6 +48,11 @@ function resume(waiter: Resumable): void {
   waiter.resume();
 }
 
+/** Resumes a procedure in the next callback phase. */
+export function resumeSoon(waiter: Resumable): void {
+  enqueue(resume, waiter);
+}
+
 /** A method's type, so that a `Future<string>` is a `Future<unknown>` although it has a setter of callbacks. */
 type FutureCallback<F> = { call(future: F): void }["call"];
 
@@ -87,6 +92,11 @@ export class FutureBase {
     return this.state === FAILED;
   }
 
+  /** Whether it was cancelled: it has a {@link CancelledError}. */
+  get cancelled(): boolean {
+    return this.state === FAILED && this.result instanceof CancelledError;
+  }
+
   /** The error; null while pending and after a value. */
   get error(): Error | null {
     return this.state === FAILED ? (this.result as Error) : null;
@@ -114,14 +124,14 @@ export class FutureBase {
     this.addWaiter(waiter);
   }
 
+  /** @internal Takes {@link resumeWhenFinished} back. */
+  forgetWaiter(waiter: Resumable): void {
+    this.removeWaiter(waiter);
+  }
+
   /** Takes back one registration of `callback`; does nothing when there is none or it is queued already. */
   removeCallback(callback: (future: this) => void): void {
-    if (this.waiters === callback) {
-      this.waiters = undefined;
-    } else if (Array.isArray(this.waiters)) {
-      const index = this.waiters.indexOf(callback);
-      if (index !== -1) this.waiters.splice(index, 1);
-    }
+    this.removeWaiter(callback);
   }
 
   /**
@@ -160,6 +170,20 @@ export class FutureBase {
     this.settle(FAILED, error);
   }
 
+  /**
+   * Gives up what the future stands for: an operation stops waiting, a timer leaves the heap, a procedure has a
+   * CancelledError raised where it waits and runs its `finally` blocks. The future then fails with a
+   * CancelledError; a procedure may take its time, or go on in spite of it. What has not been read stays in the
+   * socket.
+   *
+   * @param reason becomes the `cause` of the CancelledError
+   * @returns false when it is finished already, or when nobody knows how to cancel it: a future of `newFuture`, a
+   *   promise, a native async function
+   */
+  cancel(reason?: unknown): boolean {
+    return !this.finished && this.tryCancel(new CancelledError(reason));
+  }
+
   toString(): string {
     const state = ["pending", "pending", "completed", "failed"][this.state];
     return `${this.constructor.name} ${this.id} (${state}, from ${this.fromProc})`;
@@ -183,9 +207,23 @@ export class FutureBase {
     else this.waiters = [this.waiters, waiter];
   }
 
+  private removeWaiter(waiter: Waiter): void {
+    if (this.waiters === waiter) {
+      this.waiters = undefined;
+    } else if (Array.isArray(this.waiters)) {
+      const index = this.waiters.indexOf(waiter);
+      if (index !== -1) this.waiters.splice(index, 1);
+    }
+  }
+
   private notify(waiter: Waiter): void {
     if (typeof waiter === "function") enqueue(waiter, this);
-    else enqueue(resume, waiter);
+    else resumeSoon(waiter);
+  }
+
+  /** Cancels a pending future, or has it cancelled soon; false when it cannot be. */
+  protected tryCancel(_error: CancelledError): boolean {
+    return false;
   }
 
   /** The lines about the value in the message of a {@link FutureError}. */
@@ -295,6 +333,11 @@ export class Future<T> extends FutureBase implements PromiseLike<T> {
     return { done: false, value: this };
   }
 
+  /** @internal A procedure that waits here is cancelled. */
+  throw(error: Error): never {
+    throw error;
+  }
+
   /** @internal Whoever iterates leaves early. */
   return(value: T): IteratorResult<Future<T>, T> {
     if (this.state === AWAITED) this.state = PENDING;
@@ -331,11 +374,23 @@ function raiseFailure(future: FutureBase): void {
   if (future.error !== null) throw future.error;
 }
 
+/** A future of several others; cancelled, it only stops looking at them. */
+export class CombinedFuture<T> extends Future<T> {
+  /** Takes the callbacks back that it has in the others. */
+  detach: () => void = () => {};
+
+  protected override tryCancel(error: CancelledError): boolean {
+    this.detach();
+    this.fail(error);
+    return true;
+  }
+}
+
 /**
  * Completes when both have completed; fails at once when one fails, with its error. Nim: `and`.
  */
 export function and(a: Future<unknown>, b: Future<unknown>): Future<void> {
-  return gather([requireFuture(a), requireFuture(b)], new Future<void>("and"), () => undefined);
+  return gather([requireFuture(a), requireFuture(b)], new CombinedFuture<void>("and"), () => undefined);
 }
 
 /**
@@ -345,7 +400,7 @@ export function and(a: Future<unknown>, b: Future<unknown>): Future<void> {
 export function or(a: Future<unknown>, b: Future<unknown>): Future<void> {
   requireFuture(a);
   requireFuture(b);
-  const either = new Future<void>("or");
+  const either = new CombinedFuture<void>("or");
   const decide = (first: Future<unknown>): void => {
     if (either.finished) return;
     // The loser may stay pending for long: nothing of this must stay with it.
@@ -355,6 +410,10 @@ export function or(a: Future<unknown>, b: Future<unknown>): Future<void> {
   };
   a.addCallback(decide);
   b.addCallback(decide);
+  either.detach = () => {
+    a.removeCallback(decide);
+    b.removeCallback(decide);
+  };
   return either;
 }
 
@@ -367,21 +426,24 @@ export function all<T>(futures: Iterable<Future<T>>): Future<T[]> {
     throw new TypeError(`Expected futures, got ${typeName(futures)}`);
   }
   const members = Array.from(futures, requireFuture) as Future<T>[];
-  return gather(members, new Future<T[]>("all"), () => members.map((member) => member.read()));
+  return gather(members, new CombinedFuture<T[]>("all"), () => members.map((member) => member.read()));
 }
 
 /** Completes `result` once every member has completed, or fails it with the first failure. */
-function gather<R>(members: Future<unknown>[], result: Future<R>, value: () => R): Future<R> {
+function gather<R>(members: Future<unknown>[], result: CombinedFuture<R>, value: () => R): Future<R> {
   let missing = members.length;
   const count = (member: Future<unknown>): void => {
     if (result.finished) return;
     missing -= 1;
     if (member.error !== null) {
-      for (const other of members) other.removeCallback(count);
+      result.detach();
       result.fail(member.error);
     } else if (missing === 0) {
       result.complete(value());
     }
+  };
+  result.detach = () => {
+    for (const member of members) member.removeCallback(count);
   };
   if (missing === 0) result.complete(value());
   for (const member of members) member.addCallback(count);

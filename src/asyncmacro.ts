@@ -1,5 +1,5 @@
-import { asError, Future, FutureBase, type Resumable } from "./asyncfutures.ts";
-import { AssertionDefect, typeName } from "./errors.ts";
+import { asError, Future, FutureBase, type Resumable, resumeSoon } from "./asyncfutures.ts";
+import { AssertionDefect, type CancelledError, typeName } from "./errors.ts";
 
 /** A generator that yields the futures it waits for. */
 // biome-ignore lint/suspicious/noExplicitAny: a body waits for futures of every type
@@ -69,6 +69,10 @@ function follow<T>(body: Promise<T>, name: string): Future<T> {
 /** The future of one call of a generator procedure, which drives its body. */
 class Coroutine<T> extends Future<T> implements Resumable {
   private readonly body: Body<T>;
+  /** What the body waits for, or waited for last. */
+  private awaited: FutureBase | undefined = undefined;
+  /** Set while the body has not been told yet that it was cancelled. */
+  private cancellation: CancelledError | undefined = undefined;
 
   constructor(body: Body<T>, name: string) {
     super(name);
@@ -79,14 +83,21 @@ class Coroutine<T> extends Future<T> implements Resumable {
   resume(): void {
     let step: IteratorResult<Future<unknown>, T>;
     try {
-      step = this.body.next();
+      step = this.isInterrupted ? this.body.throw(this.takeCancellation()) : this.body.next();
       while (!step.done) {
-        const awaited = step.value;
+        const awaited: FutureBase = step.value;
         if (!(awaited instanceof FutureBase)) {
           step = this.body.throw(this.wrongYield(awaited));
+          continue;
+        }
+        // Cancelled while it ran, or while a value was on its way to it, which it has got now.
+        const error = awaited.finished ? undefined : this.takeCancellation();
+        if (error !== undefined && !awaited.cancel(error.cause)) {
+          step = this.body.throw(error);
         } else if (awaited.finished) {
           step = this.body.next();
         } else {
+          this.awaited = awaited;
           awaited.resumeWhenFinished(this);
           return;
         }
@@ -96,6 +107,30 @@ class Coroutine<T> extends Future<T> implements Resumable {
       return;
     }
     this.complete(step.value);
+  }
+
+  /** Cancels what the body waits for; when that cannot be cancelled, the body is resumed with the error. */
+  protected override tryCancel(error: CancelledError): boolean {
+    if (this.cancellation !== undefined) return true;
+    const { awaited } = this;
+    if (awaited !== undefined && !awaited.finished) {
+      if (awaited.cancel(error.cause)) return true;
+      awaited.forgetWaiter(this);
+      resumeSoon(this);
+    }
+    this.cancellation = error;
+    return true;
+  }
+
+  /** Resumed although what the body waits for is not finished: it is to be told that it was cancelled. */
+  private get isInterrupted(): boolean {
+    return this.cancellation !== undefined && this.awaited !== undefined && !this.awaited.finished;
+  }
+
+  private takeCancellation(): CancelledError | undefined {
+    const error = this.cancellation;
+    this.cancellation = undefined;
+    return error;
   }
 
   private wrongYield(value: unknown): Error {

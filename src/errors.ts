@@ -75,6 +75,13 @@ export class IOError extends Error {}
 /** The selector refused a descriptor. Nim: `IOSelectorsException`. */
 export class IOSelectorsException extends Error {}
 
+/** An operation or a procedure was cancelled; `cause` is the reason that was given. */
+export class CancelledError extends Error {
+  constructor(reason?: unknown) {
+    super("Future operation cancelled!", reason === undefined ? undefined : { cause: reason });
+  }
+}
+
 /** What kept the native library from being used; {@link NativeLibraryError.reason}. */
 export type NativeLibraryReason = "missing" | "unloadable" | "wrong-version" | "ffi-disabled";
 
@@ -91,6 +98,7 @@ named("OSError", OSError);
 named("ValueError", ValueError);
 named("AssertionDefect", AssertionDefect);
 named("IOError", IOError);
+named("CancelledError", CancelledError);
 named("IOSelectorsException", IOSelectorsException);
 named("NativeLibraryError", NativeLibraryError);
 

@@ -43,6 +43,7 @@ export {
   or,
 } from "./asyncfutures.ts";
 export { async } from "./asyncmacro.ts";
+export type { CancelOption } from "./cancellation.ts";
 export {
   CALLBACK_BUDGET,
   Dispatcher,
@@ -57,6 +58,7 @@ export {
 } from "./dispatcher.ts";
 export {
   AssertionDefect,
+  CancelledError,
   IOError,
   IOSelectorsException,
   NativeLibraryError,

@@ -2,13 +2,23 @@ import { AssertionDefect, OSError, typeName, ValueError } from "./errors.ts";
 import { Readiness } from "./native/abi.ts";
 import { type AsyncFD, EVENT_WORDS, type Selector } from "./native/selector.ts";
 import { errno } from "./native/socket.ts";
-import { append, prepend, takeAll, type Waiter, type WaiterRing, Watch, withoutFirst } from "./watch.ts";
+import {
+  append,
+  prepend,
+  takeAll,
+  type Waiter,
+  type WaiterRing,
+  Watch,
+  type WatchOwner,
+  without,
+  withoutFirst,
+} from "./watch.ts";
 
 /**
  * The half of a dispatcher that knows descriptors: which are registered, who waits for them, and who is served
  * when the selector says that they are ready.
  */
-export abstract class Reactor {
+export abstract class Reactor implements WatchOwner {
   /** @internal */
   readonly selector: Selector;
   protected readonly reactorCounters = { wakeups: 0, events: 0, interestChanges: 0 };
@@ -47,7 +57,7 @@ export abstract class Reactor {
     requireDescriptor(fd);
     this.requireOpen();
     if (this.find(fd) !== undefined) throw new AssertionDefect(`Descriptor ${fd} already registered`);
-    const watch = new Watch(fd);
+    const watch = new Watch(fd, this);
     this.selector.register(fd, watch, isOwn);
     this.watchesByFd[fd] = watch;
     this.watchesByIndex[watch.index] = watch;
@@ -103,9 +113,19 @@ export abstract class Reactor {
       this.setInterest(watch, watch.armed | direction);
     }
     waiter.sequence = ++this.waiterSequence;
+    waiter.watch = watch;
     if (direction === Readiness.read) watch.readers = append(watch.readers, waiter);
     else watch.writers = append(watch.writers, waiter);
     if (watch.waiterCount++ === 0) this.activeWatches += 1;
+  }
+
+  /** @internal */
+  removeWaiter(watch: Watch, waiter: Waiter): void {
+    if (!watch.registered || waiter.watch !== watch) return;
+    waiter.watch = undefined;
+    watch.readers = without(watch.readers, waiter);
+    watch.writers = without(watch.writers, waiter);
+    this.release(watch);
   }
 
   protected watches(): Watch[] {
@@ -189,6 +209,7 @@ export abstract class Reactor {
         watch[direction] = prepend(watch[direction], waiter);
         return;
       }
+      waiter.watch = undefined;
       this.release(watch);
     }
   }

@@ -1,13 +1,13 @@
 import type { Pointer } from "bun:ffi";
 import { isIP } from "node:net";
-import { type Domain, NativeAddress } from "./address.ts";
+import { Domain, isUnixPath, NativeAddress } from "./address.ts";
 import { Future } from "./asyncfutures.ts";
 import type { Dispatcher } from "./dispatcher.ts";
-import { IOError, OSError } from "./errors.ts";
+import { type CancelledError, IOError, OSError } from "./errors.ts";
 import { AddressLayout, LookupLayout, Readiness } from "./native/abi.ts";
 import type { AsyncFD } from "./native/selector.ts";
 import { callFailure, errno, socket, succeeded } from "./native/socket.ts";
-import { CallbackWaiter } from "./watch.ts";
+import { CallbackWaiter, type Watch } from "./watch.ts";
 
 /** What is looked up: a host's addresses for one kind of socket. */
 export interface LookupRequest {
@@ -17,22 +17,35 @@ export interface LookupRequest {
   readonly protocol: number;
 }
 
-interface PendingLookup {
+/** A name that a thread looks up. */
+class Lookup extends Future<NativeAddress[]> {
   readonly request: LookupRequest;
-  readonly future: Future<NativeAddress[]>;
+  private readonly forget: () => void;
+
+  constructor(request: LookupRequest, forget: () => void) {
+    super("resolve");
+    this.request = request;
+    this.forget = forget;
+  }
+
+  protected override tryCancel(error: CancelledError): boolean {
+    this.forget();
+    this.fail(error);
+    return true;
+  }
 }
 
 const resolvers = new WeakMap<Dispatcher, Resolver>();
 
 /**
- * Looks a host's addresses up, in the system's order. Numeric addresses are there at once; names are asked for
- * in a thread of the native library.
+ * Looks a host's addresses up, in the system's order. Numeric addresses and paths of UNIX sockets are there at
+ * once; names are asked for in a thread of the native library.
  *
  * The future fails with an OSError (`ENOTFOUND` and the like) when the name is unknown, with an IOError when it
  * has no address of the domain.
  */
 export function resolve(dispatcher: Dispatcher, request: LookupRequest): Future<NativeAddress[]> {
-  if (isIP(request.address) !== 0) return immediately(() => resolveNow(request));
+  if (isIP(request.address) !== 0 || isUnix(request)) return immediately(() => resolveNow(request));
   let resolver = resolvers.get(dispatcher);
   if (resolver === undefined) {
     resolver = new Resolver(dispatcher);
@@ -43,11 +56,17 @@ export function resolve(dispatcher: Dispatcher, request: LookupRequest): Future<
 
 /** As {@link resolve}, blocking this thread when the address is a name. */
 export function resolveNow(request: LookupRequest): NativeAddress[] {
+  if (isUnix(request)) return [NativeAddress.unix(request.address)];
   const memory = new Uint8Array(LookupLayout.size);
   const name = encodeName(request);
   const result = socket.resolve_now(name, name, request.domain, request.socketType, request.protocol, memory);
   succeeded(result, "getaddrinfo", { address: request.address });
   return readLookup(memory, request);
+}
+
+/** A socket of any domain is given a path as it is: the system says whether it can do anything with it. */
+function isUnix({ domain, address }: LookupRequest): boolean {
+  return domain === Domain.AF_UNIX || isUnixPath(address);
 }
 
 function immediately(lookup: () => NativeAddress[]): Future<NativeAddress[]> {
@@ -64,8 +83,10 @@ function immediately(lookup: () => NativeAddress[]): Future<NativeAddress[]> {
 class Resolver {
   private readonly dispatcher: Dispatcher;
   private readonly pointer: Pointer;
-  private readonly pending = new Map<number, PendingLookup>();
+  private readonly pending = new Map<number, Lookup>();
   private readonly memory = new Uint8Array(LookupLayout.size);
+  private readonly watch: Watch;
+  private readonly waiter = new CallbackWaiter(() => this.takeFinished());
   private lastTicket = 0;
 
   constructor(dispatcher: Dispatcher) {
@@ -74,34 +95,37 @@ class Resolver {
     if (pointer === null) throw callFailure(code[0] as number, "eventfd");
     this.dispatcher = dispatcher;
     this.pointer = pointer;
-    dispatcher.register(socket.resolver_descriptor(pointer) as AsyncFD, true);
+    this.watch = dispatcher.register(socket.resolver_descriptor(pointer) as AsyncFD, true);
     dispatcher.own(this);
   }
 
   start(request: LookupRequest): Future<NativeAddress[]> {
-    const future = new Future<NativeAddress[]>("resolve");
     const ticket = ++this.lastTicket;
+    const lookup = new Lookup(request, () => this.forget(ticket));
     const name = encodeName(request);
     const { domain, socketType, protocol } = request;
     const result = socket.resolver_start(this.pointer, name, name, domain, socketType, protocol, ticket);
     if (result < 0) {
-      future.fail(callFailure(result, "getaddrinfo", { address: request.address }));
-      return future;
+      lookup.fail(callFailure(result, "getaddrinfo", { address: request.address }));
+      return lookup;
     }
-    this.pending.set(ticket, { request, future });
-    if (this.pending.size === 1) {
-      const watch = this.dispatcher.watch(socket.resolver_descriptor(this.pointer) as AsyncFD);
-      this.dispatcher.addWaiter(watch, Readiness.read, new CallbackWaiter(() => this.takeFinished()));
-    }
-    return future;
+    this.pending.set(ticket, lookup);
+    if (this.pending.size === 1) this.dispatcher.addWaiter(this.watch, Readiness.read, this.waiter);
+    return lookup;
   }
 
   close(): void {
     resolvers.delete(this.dispatcher);
-    for (const { future } of this.pending.values()) future.fail(new OSError(errno.ECANCELED, "getaddrinfo"));
+    for (const lookup of this.pending.values()) lookup.fail(new OSError(errno.ECANCELED, "getaddrinfo"));
     this.pending.clear();
-    this.dispatcher.unregister(this.dispatcher.watch(socket.resolver_descriptor(this.pointer) as AsyncFD));
+    this.dispatcher.unregister(this.watch);
     socket.resolver_close(this.pointer);
+  }
+
+  /** The thread goes on, and what it finds is dropped. */
+  private forget(ticket: number): void {
+    this.pending.delete(ticket);
+    if (this.pending.size === 0) this.dispatcher.removeWaiter(this.watch, this.waiter);
   }
 
   /** True once no lookup is pending. */
@@ -112,9 +136,9 @@ class Resolver {
       if (lookup === undefined) continue;
       this.pending.delete(ticket);
       try {
-        lookup.future.complete(readLookup(this.memory, lookup.request));
+        lookup.complete(readLookup(this.memory, lookup.request));
       } catch (error) {
-        lookup.future.fail(error as Error);
+        lookup.fail(error as Error);
       }
     }
     return this.pending.size === 0;

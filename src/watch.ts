@@ -1,8 +1,15 @@
 import type { AsyncFD, Handle } from "./native/selector.ts";
 
+/** Whom a watch belongs to: its reactor. */
+export interface WatchOwner {
+  /** Takes a waiter out that gives up; does nothing when it does not wait any more. */
+  removeWaiter(watch: Watch, waiter: Waiter): void;
+}
+
 /** A registered descriptor: its handle in the selector and who waits for it. */
 export class Watch implements Handle {
   readonly fd: AsyncFD;
+  readonly owner: WatchOwner;
   index = 0;
   generation = 0;
   /** The interest that the selector has. It is lowered lazily, when an event arrives that nobody waits for. */
@@ -19,8 +26,9 @@ export class Watch implements Handle {
   /** A listening socket whose last `accept` gave a connection: there may be another. */
   mayAccept = false;
 
-  constructor(fd: AsyncFD) {
+  constructor(fd: AsyncFD, owner: WatchOwner) {
     this.fd = fd;
+    this.owner = owner;
   }
 }
 
@@ -33,6 +41,8 @@ export interface Waiter {
   following: Waiter | undefined;
   /** When it was added, counted in waiters; tells those of this round from those added during it. */
   sequence: number;
+  /** What it waits for, once it has been added. */
+  watch: Watch | undefined;
 
   /** The descriptor is ready: true when the waiter is done, false when it goes on waiting. */
   ready(watch: Watch): boolean;
@@ -51,6 +61,7 @@ export type Callback = (fd: AsyncFD) => boolean;
 export class CallbackWaiter implements Waiter {
   following: Waiter | undefined = undefined;
   sequence = 0;
+  watch: Watch | undefined = undefined;
   private readonly callback: Callback;
 
   constructor(callback: Callback) {
@@ -96,6 +107,12 @@ export function withoutFirst(ring: Waiter): WaiterRing {
   ring.following = first.following;
   first.following = undefined;
   return rest;
+}
+
+/** The ring without `waiter`; undefined when it was the only one, the same ring when it is not in it. */
+export function without(ring: WaiterRing, waiter: Waiter): WaiterRing {
+  const rest = takeAll(ring).filter((other) => other !== waiter);
+  return rest.reduce(append, undefined as WaiterRing);
 }
 
 /** The waiters of a ring in order, each taken out of it. */

@@ -1,8 +1,9 @@
 import { Domain, NativeAddress, type Port, requirePort } from "../address.ts";
 import type { Future } from "../asyncfutures.ts";
 import { async } from "../asyncmacro.ts";
+import { type CancelOption, withSignal } from "../cancellation.ts";
 import { getGlobalDispatcher, SYNCHRONOUS_BUDGET } from "../dispatcher.ts";
-import { AssertionDefect, OSError } from "../errors.ts";
+import { AssertionDefect, CancelledError, OSError } from "../errors.ts";
 import { Readiness } from "../native/abi.ts";
 import type { AsyncFD } from "../native/selector.ts";
 import { callFailure, errno, socket as native } from "../native/socket.ts";
@@ -88,11 +89,13 @@ class Accept<T> extends Operation<T> {
  * @throws ValueError when the socket is not registered; TypeError for a wrong type
  */
 export function accept(socket: AsyncFD, options?: AcceptOptions): Future<AsyncFD> {
+  if (options?.signal !== undefined) return withSignal(options, (rest) => accept(socket, rest));
   return startAccept(socket, new Accept(options, (client) => client));
 }
 
 /** As {@link accept}, with the peer's address as text, without its port. Nim: `acceptAddr`. */
 export function acceptAddr(socket: AsyncFD, options?: AcceptOptions): Future<{ address: string; client: AsyncFD }> {
+  if (options?.signal !== undefined) return withSignal(options, (rest) => acceptAddr(socket, rest));
   return startAccept(socket, new Accept(options, (client) => ({ address: acceptedAddress.text, client })));
 }
 
@@ -162,7 +165,14 @@ function startConnecting(socket: AsyncFD, target: NativeAddress): number {
  * @throws AssertionDefect when `domain` is not the socket's
  * @throws ValueError when the socket is not registered or the port is out of range; TypeError for a wrong type
  */
-export function connect(socket: AsyncFD, address: string, port: Port, domain?: Domain): Future<void> {
+export function connect(
+  socket: AsyncFD,
+  address: string,
+  port: Port,
+  domain?: Domain,
+  options?: CancelOption,
+): Future<void> {
+  if (options?.signal !== undefined) return withSignal(options, () => connect(socket, address, port, domain));
   requireAddress(address);
   requirePort(port);
   const watch = getGlobalDispatcher().watch(socket);
@@ -186,6 +196,7 @@ const connectTo = async(function* connect(watch: Watch, request: LookupRequest, 
     try {
       return yield* connectOnce(watch, target);
     } catch (error) {
+      if (error instanceof CancelledError) throw error;
       last = error;
     }
   }
@@ -201,7 +212,13 @@ const connectTo = async(function* connect(watch: Watch, request: LookupRequest, 
  * @example
  * const socket = yield* dial("example.com", 80);
  */
-export function dial(address: string, port: Port, protocol: Protocol = Protocol.IPPROTO_TCP): Future<AsyncFD> {
+export function dial(
+  address: string,
+  port: Port,
+  protocol: Protocol = Protocol.IPPROTO_TCP,
+  options?: CancelOption,
+): Future<AsyncFD> {
+  if (options?.signal !== undefined) return withSignal(options, () => dial(address, port, protocol));
   requireAddress(address);
   requirePort(port);
   requireInteger(protocol, 0, 255);
@@ -215,6 +232,7 @@ const dialTo = async(function* dial(request: LookupRequest, port: Port) {
     try {
       return yield* dialOnce(target, request);
     } catch (error) {
+      if (error instanceof CancelledError) throw error;
       last = error;
     }
   }

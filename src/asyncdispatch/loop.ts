@@ -1,8 +1,10 @@
 import { drainMicrotasks } from "bun:jsc";
-import { asError, Future, requireFuture, setEnqueue } from "../asyncfutures.ts";
-import { getGlobalDispatcher } from "../dispatcher.ts";
-import { OSError, typeName, ValueError } from "../errors.ts";
+import { asError, CombinedFuture, Future, requireFuture, setEnqueue } from "../asyncfutures.ts";
+import { type CancelOption, withSignal } from "../cancellation.ts";
+import { type Dispatcher, getGlobalDispatcher } from "../dispatcher.ts";
+import { type CancelledError, OSError, typeName, ValueError } from "../errors.ts";
 import { socket } from "../native/socket.ts";
+import type { TimerId } from "../timers.ts";
 
 // The callbacks of futures run in the callback phase of the dispatcher that is current when they are queued.
 setEnqueue((callback, argument) => getGlobalDispatcher().enqueue(callback, argument));
@@ -90,14 +92,31 @@ export function maxDescriptors(): number {
 
 /**
  * A future that completes after `ms` milliseconds; fractions count, 0 and less mean the next poll. It is never
- * finished at return and never early. Nim: `sleepAsync`.
+ * finished at return and never early. Cancelled, or its `signal` aborted, it leaves no timer. Nim: `sleepAsync`.
  *
  * @throws TypeError when `ms` is not a number; ValueError when it is NaN or infinite
  */
-export function sleepAsync(ms: number): Future<void> {
-  const future = new Future<void>("sleepAsync");
-  getGlobalDispatcher().startTimer(requireDelay(ms), future);
-  return future;
+export function sleepAsync(ms: number, options?: CancelOption): Future<void> {
+  if (options?.signal !== undefined) return withSignal(options, () => sleepAsync(ms));
+  return new Sleep(getGlobalDispatcher(), requireDelay(ms));
+}
+
+/** The future of a timer. */
+class Sleep extends Future<void> {
+  private readonly dispatcher: Dispatcher;
+  private readonly timer: TimerId;
+
+  constructor(dispatcher: Dispatcher, delayMs: number) {
+    super("sleepAsync");
+    this.dispatcher = dispatcher;
+    this.timer = dispatcher.startTimer(delayMs, this);
+  }
+
+  protected override tryCancel(error: CancelledError): boolean {
+    this.dispatcher.cancelTimer(this.timer);
+    this.fail(error);
+    return true;
+  }
 }
 
 /**
@@ -108,24 +127,29 @@ export function sleepAsync(ms: number): Future<void> {
  */
 export function withTimeout(future: Future<unknown>, timeoutMs: number): Future<boolean> {
   requireFuture(future);
-  const dispatcher = getGlobalDispatcher();
-  const inTime = new Future<boolean>("withTimeout");
-  const timeout = new Future<void>("withTimeout");
-  const timer = dispatcher.startTimer(requireDelay(timeoutMs), timeout);
+  const inTime = new CombinedFuture<boolean>("withTimeout");
+  const timeout = sleepAsync(timeoutMs);
   const onFinished = (): void => {
-    dispatcher.cancelTimer(timer);
+    timeout.removeCallback(onTimeout);
+    timeout.cancel();
     if (inTime.finished) return;
     if (future.error === null) inTime.complete(true);
     else inTime.fail(future.error);
   };
-  timeout.addCallback(() => {
+  const onTimeout = (): void => {
     if (inTime.finished) return;
-    // What has finished in this very poll has finished in time.
-    if (future.finished) return onFinished();
     future.removeCallback(onFinished);
-    if (timeout.error === null) inTime.complete(false);
+    // What has finished in this very poll has finished in time.
+    if (future.finished) onFinished();
+    else if (timeout.error === null) inTime.complete(false);
     else inTime.fail(timeout.error);
-  });
+  };
+  inTime.detach = () => {
+    future.removeCallback(onFinished);
+    timeout.removeCallback(onTimeout);
+    timeout.cancel();
+  };
+  timeout.addCallback(onTimeout);
   future.addCallback(onFinished);
   return inTime;
 }

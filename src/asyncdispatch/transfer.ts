@@ -1,6 +1,7 @@
 import { Future } from "../asyncfutures.ts";
+import { type CancelOption, withSignal } from "../cancellation.ts";
 import { getGlobalDispatcher, SYNCHRONOUS_BUDGET } from "../dispatcher.ts";
-import { requireOptions, typeName, ValueError } from "../errors.ts";
+import { type CancelledError, requireOptions, typeName, ValueError } from "../errors.ts";
 import { Readiness, TransferFlag } from "../native/abi.ts";
 import type { AsyncFD } from "../native/selector.ts";
 import { callFailure, errno, socket as native } from "../native/socket.ts";
@@ -15,7 +16,7 @@ import { requireInteger } from "./sockets.ts";
 export const SocketFlag = { None: 0, Peek: TransferFlag.peek, SafeDisconn: 2 } as const;
 
 /** Options of every transfer. */
-export interface TransferOptions {
+export interface TransferOptions extends CancelOption {
   /** {@link SocketFlag} values, combined with `|`; the default is `SafeDisconn`. */
   readonly flags?: number;
 }
@@ -42,6 +43,7 @@ export function isDisconnection(flags: number, errorCode: number): boolean {
 export abstract class Operation<T> extends Future<T> implements Waiter {
   following: Waiter | undefined = undefined;
   sequence = 0;
+  watch: Watch | undefined = undefined;
   protected readonly flags: number;
 
   constructor(name: string, flags: number) {
@@ -52,6 +54,12 @@ export abstract class Operation<T> extends Future<T> implements Waiter {
   abstract ready(watch: Watch): boolean;
 
   abandon(error: Error): boolean {
+    this.fail(error);
+    return true;
+  }
+
+  protected override tryCancel(error: CancelledError): boolean {
+    if (this.watch !== undefined) this.watch.owner.removeWaiter(this.watch, this);
     this.fail(error);
     return true;
   }
@@ -151,9 +159,11 @@ class Send extends Operation<void> {
  * @param size bytes; 0 gives an empty Buffer at once
  * @returns fails with an OSError (`ECONNRESET` without `SafeDisconn`, `ENOTSOCK`, `ETIMEDOUT`), with `EBADF` when
  *   the socket is closed and with `ECANCELED` when it is unregistered meanwhile
+ *   With the `signal` aborted or the future cancelled, it fails with a CancelledError, and no byte is lost.
  * @throws ValueError when the socket is not registered or `size` is out of range; TypeError for a wrong type
  */
 export function recv(socket: AsyncFD, size: number, options?: TransferOptions): Future<Buffer> {
+  if (options?.signal !== undefined) return withSignal(options, (rest) => recv(socket, size, rest));
   requireInteger(size, 0, MAX_TRANSFER_SIZE);
   const dispatcher = getGlobalDispatcher();
   const watch = dispatcher.watch(socket);
@@ -176,6 +186,7 @@ export function recvInto(
   size: number = buffer?.byteLength,
   options?: TransferOptions,
 ): Future<number> {
+  if (options?.signal !== undefined) return withSignal(options, (rest) => recvInto(socket, buffer, size, rest));
   if (!ArrayBuffer.isView(buffer)) throw new TypeError(`Expected a typed array, got ${typeName(buffer)}`);
   requireInteger(size, 0, Math.min(buffer.byteLength, MAX_TRANSFER_SIZE));
   const dispatcher = getGlobalDispatcher();
@@ -192,7 +203,8 @@ export function recvInto(
  * passed must stay as it is until the future is finished. Nim: `send`.
  *
  * @param data a string is sent as UTF-8; nothing is done for an empty one
- * @returns fails with an OSError (`EPIPE`, `ECONNRESET` without `SafeDisconn`), else as {@link recv} does
+ * @returns fails with an OSError (`EPIPE`, `ECONNRESET` without `SafeDisconn`), else as {@link recv} does.
+ *   Cancelled, it may have sent a part of the data.
  * @throws ValueError when the socket is not registered; TypeError for a wrong type
  */
 export function send(
@@ -200,6 +212,7 @@ export function send(
   data: string | ArrayBufferView | ArrayBuffer,
   options?: TransferOptions,
 ): Future<void> {
+  if (options?.signal !== undefined) return withSignal(options, (rest) => send(socket, data, rest));
   const bytes = bytesOf(data);
   const flags = flagsOf(options);
   if (bytes.byteLength === 0) return sent;
