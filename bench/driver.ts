@@ -127,10 +127,10 @@ export type Load = {
   connections: number;
   messageBytes: number;
   requests: number;
-  mode: "echo" | "churn" | "idle";
+  mode: "echo" | "churn" | "idle" | "udp"; // udp: datagrams, and a connection is a socket that sends them
   idleConnections?: number;
 };
-export type LoadResult = { requests: number; elapsedNs: number; errors: number };
+export type LoadResult = { requests: number; elapsedNs: number; errors: number; resent?: number };
 export type Client = { pid: number; run(): Promise<LoadResult>; stop(): Promise<void> };
 
 const loadTimeoutMs = 20_000;
@@ -138,8 +138,11 @@ const loadTimeoutMs = 20_000;
 // Starts the load generator against a port. It has its connections open and has run the load once, as a warm-up, when
 // this returns; run() runs the load again on the same connections. Throws when a load is not complete.
 export async function startClient(port: number, load: Load): Promise<Client> {
-  const args = [port, load.connections, load.messageBytes, load.requests, loadTimeoutMs / 1000, load.mode];
-  const command = [compileC("peers/client.c"), ...args.map(String), String(load.idleConnections ?? 0)];
+  const args = [port, load.connections, load.messageBytes, load.requests, loadTimeoutMs / 1000];
+  const command =
+    load.mode === "udp"
+      ? [compileC("peers/udp-client.c"), ...args.map(String)]
+      : [compileC("peers/client.c"), ...args.map(String), load.mode, String(load.idleConnections ?? 0)];
   const child = spawnPinned(clientCore, command);
   const lines = new Lines(child.stdout);
   const ready = await lines.next(loadTimeoutMs * 2);
@@ -185,17 +188,18 @@ function waitNs(pid: number): number {
 }
 
 // waitShare: the part of the time that the load generator waited for its core, which only other programs can cause.
-export type Sample = { cpuNs: number; requestsPerSecond: number; waitShare: number };
+// resent: how many datagrams did not come back in time.
+export type Sample = { cpuNs: number; requestsPerSecond: number; waitShare: number; resent: number };
 
 export async function measure(server: Server, client: Client): Promise<Sample> {
   await Bun.sleep(settleMs);
   const cpuBefore = cpuNs(server.pid);
   const waitBefore = waitNs(client.pid);
-  const { requests, elapsedNs } = await client.run();
+  const { requests, elapsedNs, resent = 0 } = await client.run();
   const waitShare = (waitNs(client.pid) - waitBefore) / elapsedNs;
   await Bun.sleep(settleMs);
   const cpuPerRequest = (cpuNs(server.pid) - cpuBefore) / requests;
-  return { cpuNs: cpuPerRequest, requestsPerSecond: (requests * 1e9) / elapsedNs, waitShare };
+  return { cpuNs: cpuPerRequest, requestsPerSecond: (requests * 1e9) / elapsedNs, waitShare, resent };
 }
 
 // How often a server made each system call during one load. Throws where strace may not attach.

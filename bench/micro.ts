@@ -1,7 +1,7 @@
 // What the parts cost on their own, without a network. Usage: bun bench/micro.ts
 import { bench, group, run } from "mitata";
 import { all, async, callSoon, type Future, newFuture, poll, sleepAsync, waitFor } from "../src/index.ts";
-import { TimerHeap } from "../src/timers.ts";
+import { TimerQueue } from "../src/timers.ts";
 
 group("futures", () => {
   bench("create, addCallback, complete, poll", () => {
@@ -32,7 +32,7 @@ group("procedures", () => {
 });
 
 group("timers", () => {
-  const heap = new TimerHeap();
+  const heap = new TimerQueue();
   const target = { complete() {}, fail() {} };
   for (let i = 0; i < 10_000; i++) heap.add(i, target);
   let deadline = 0;

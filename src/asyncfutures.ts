@@ -1,25 +1,19 @@
+import { currentNative, currentProcedure, noteFailure, noteRaise } from "./asyncstack.ts";
+import { enqueue } from "./callsoon.ts";
 import { AssertionDefect, CancelledError, typeName, ValueError } from "./errors.ts";
+import { creationStackOf, isFutureLoggingEnabled, logFinished, logPending } from "./futurelogging.ts";
+import { forgetFailure, reportWhenCollected } from "./unobserved.ts";
 
-/** Takes a callback that is to run in the next callback phase. Nim: the proc of `getCallSoonProc`. */
-export type CallSoonProc = (callback: () => void) => void;
+export { type CallSoonProc, getCallSoonProc, setCallSoonProc, setEnqueue } from "./callsoon.ts";
 
-/** As {@link CallSoonProc}, with the argument beside the function, which spares a closure per callback. */
-export type Enqueue = (callback: (argument: never) => void, argument: unknown) => void;
-
-/** Callbacks are queued, never run inline; without a dispatcher the queue is the microtask queue. */
-let enqueue: Enqueue = (callback, argument) => queueMicrotask(() => callback(argument as never));
-
-/** Sets where the callbacks of futures are queued. The dispatcher calls it once, when it is loaded. */
-export function setEnqueue(hook: Enqueue): void {
-  enqueue = hook;
-}
-
-const PENDING = 0;
+export const PENDING = 0;
 /** Pending, and a `yield*` has just handed it to the driver of its procedure. */
 const AWAITED = 1;
-const COMPLETED = 2;
+export const COMPLETED = 2;
 const FAILED = 3;
-type State = typeof PENDING | typeof AWAITED | typeof COMPLETED | typeof FAILED;
+/** Failed, and nobody has looked at it yet. */
+const UNOBSERVED = 4;
+type State = typeof PENDING | typeof AWAITED | typeof COMPLETED | typeof FAILED | typeof UNOBSERVED;
 
 /** Few futures are ever asked for their number, so it takes no room in the others. */
 const ids = new WeakMap<FutureBase, number>();
@@ -70,6 +64,7 @@ export class FutureBase {
 
   constructor(fromProc: string) {
     this.fromProc = fromProc;
+    if (isFutureLoggingEnabled) logPending(this);
   }
 
   /** A number that no other future of this thread has. */
@@ -89,17 +84,18 @@ export class FutureBase {
 
   /** Whether it has an error. */
   get failed(): boolean {
+    this.observe();
     return this.state === FAILED;
   }
 
   /** Whether it was cancelled: it has a {@link CancelledError}. */
   get cancelled(): boolean {
-    return this.state === FAILED && this.result instanceof CancelledError;
+    return this.failed && this.result instanceof CancelledError;
   }
 
   /** The error; null while pending and after a value. */
   get error(): Error | null {
-    return this.state === FAILED ? (this.result as Error) : null;
+    return this.state >= FAILED ? this.raised() : null;
   }
 
   /** The stack of the error, empty without one. */
@@ -146,7 +142,7 @@ export class FutureBase {
 
   /** Removes every callback that has not been queued; they will never run. */
   clearCallbacks(): void {
-    this.waiters = undefined;
+    if (this.waiters !== undefined) this.waiters = [];
   }
 
   /**
@@ -155,8 +151,9 @@ export class FutureBase {
    * @throws ValueError `No error in future.` when it is pending or has a value
    */
   readError(): Error {
-    if (this.error === null) throw new ValueError("No error in future.");
-    return this.error;
+    const { error } = this;
+    if (error === null) throw new ValueError("No error in future.");
+    return error;
   }
 
   /**
@@ -168,6 +165,7 @@ export class FutureBase {
   fail(error: Error): void {
     if (!(error instanceof Error)) throw new TypeError(`A future fails with an Error, not with ${typeName(error)}`);
     this.settle(FAILED, error);
+    noteFailure(this, error);
   }
 
   /**
@@ -185,7 +183,7 @@ export class FutureBase {
   }
 
   toString(): string {
-    const state = ["pending", "pending", "completed", "failed"][this.state];
+    const state = ["pending", "pending", "completed", "failed", "failed"][this.state];
     return `${this.constructor.name} ${this.id} (${state}, from ${this.fromProc})`;
   }
 
@@ -193,23 +191,44 @@ export class FutureBase {
     if (this.state >= COMPLETED) throw new FutureError(this.describeSecondCompletion(), this);
     this.state = state;
     this.result = result;
+    if (isFutureLoggingEnabled) logFinished(this);
     const { waiters } = this;
-    if (waiters === undefined) return;
+    if (waiters === undefined) {
+      if (state === FAILED && reportWhenCollected(this, result as Error)) this.state = UNOBSERVED;
+      return;
+    }
     this.waiters = undefined;
     if (Array.isArray(waiters)) for (const waiter of waiters) this.notify(waiter);
     else this.notify(waiters);
   }
 
+  /** @internal Somebody takes notice of how the future has ended. */
+  observe(): void {
+    if (this.state !== UNOBSERVED) return;
+    this.state = FAILED;
+    forgetFailure(this);
+  }
+
+  /** The error of a failed future, for somebody who gets it now. */
+  protected raised(): Error {
+    this.observe();
+    noteRaise(this, this.result as Error, currentProcedure());
+    return this.result as Error;
+  }
+
   protected addWaiter(waiter: Waiter): void {
-    if (this.state >= COMPLETED) this.notify(waiter);
-    else if (this.waiters === undefined) this.waiters = waiter;
+    if (this.state >= COMPLETED) {
+      this.observe();
+      this.notify(waiter);
+    } else if (this.waiters === undefined) this.waiters = waiter;
     else if (Array.isArray(this.waiters)) this.waiters.push(waiter);
     else this.waiters = [this.waiters, waiter];
   }
 
   private removeWaiter(waiter: Waiter): void {
     if (this.waiters === waiter) {
-      this.waiters = undefined;
+      // Not undefined: somebody has waited, so a failure is nothing that nobody knew of.
+      this.waiters = [];
     } else if (Array.isArray(this.waiters)) {
       const index = this.waiters.indexOf(waiter);
       if (index !== -1) this.waiters.splice(index, 1);
@@ -238,7 +257,7 @@ export class FutureBase {
       `  Future ID: ${this.id}`,
       `  Created in proc: ${this.fromProc}`,
       "  Stack trace to moment of creation:",
-      "    not recorded",
+      creationStackOf(this)?.replace(/^/gm, "    ") ?? "    not recorded",
       `${this.describeContents()}  Stack trace to moment of secondary completion:`,
       stack.replace(/^/gm, "    "),
     ].join("\n");
@@ -283,7 +302,7 @@ export class Future<T> extends FutureBase implements PromiseLike<T> {
    */
   read(): T {
     if (this.state === COMPLETED) return this.result as T;
-    if (this.state === FAILED) throw this.result;
+    if (this.state >= FAILED) throw this.raised();
     throw new ValueError("Future still in progress.");
   }
 
@@ -292,17 +311,24 @@ export class Future<T> extends FutureBase implements PromiseLike<T> {
     onFulfilled?: ((value: T) => V | PromiseLike<V>) | null,
     onRejected?: ((reason: Error) => E | PromiseLike<E>) | null,
   ): Promise<V | E> {
+    const procedure = currentNative();
     return new Promise((resolve, reject) => {
       // One promise, not two: every native `await` comes here.
       const settle = (): void => {
         try {
-          if (this.state === COMPLETED) resolve(onFulfilled ? onFulfilled(this.result as T) : (this.result as never));
-          else if (onRejected) resolve(onRejected(this.result as Error));
-          else reject(this.result);
+          if (this.state === COMPLETED) {
+            resolve(onFulfilled ? onFulfilled(this.result as T) : (this.result as never));
+          } else {
+            const error = this.result as Error;
+            noteRaise(this, error, procedure);
+            if (onRejected) resolve(onRejected(error));
+            else reject(error);
+          }
         } catch (error) {
           reject(error);
         }
       };
+      this.observe();
       if (this.finished) queueMicrotask(settle);
       else this.addWaiter(settle);
     });
@@ -334,7 +360,8 @@ export class Future<T> extends FutureBase implements PromiseLike<T> {
   }
 
   /** @internal A procedure that waits here is cancelled. */
-  throw(error: Error): never {
+  throw(error: unknown): never {
+    if (this.state === AWAITED) this.state = PENDING;
     throw error;
   }
 

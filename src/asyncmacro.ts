@@ -1,15 +1,13 @@
 import { asError, Future, FutureBase, type Resumable, resumeSoon } from "./asyncfutures.ts";
+import { noteExit, runNative, running } from "./asyncstack.ts";
 import { AssertionDefect, type CancelledError, typeName } from "./errors.ts";
+import { FutureVar } from "./futurevar.ts";
+
+const GeneratorFunction = function* () {}.constructor as GeneratorFunctionConstructor;
 
 /** A generator that yields the futures it waits for. */
 // biome-ignore lint/suspicious/noExplicitAny: a body waits for futures of every type
 type Body<T> = Generator<Future<any>, T, any>;
-
-/** An error that has travelled through asynchronous procedures. */
-interface AsyncError extends Error {
-  /** The procedures that the error left, innermost first, a line each. */
-  asyncStack?: string;
-}
 
 /**
  * Makes an asynchronous procedure: a function that returns a future at once and runs its body up to the first
@@ -17,7 +15,9 @@ interface AsyncError extends Error {
  * `yield future` only waits; a finished future does not suspend. No promise and no microtask is involved. A
  * native `async function` works too, with `await future`. Nim: the `async` macro.
  *
- * Whatever the body throws fails the future; it is never thrown to the caller.
+ * Whatever the body throws fails the future; it is never thrown to the caller. The error then has a property
+ * `asyncStack`: the procedures that it left, innermost first, a line each, on the way to whoever got it last.
+ * Arguments that are pending {@link FutureVar}s are completed when the body ends.
  *
  * @throws TypeError when `proc` is not a function
  * @example
@@ -34,15 +34,19 @@ export function async<A extends unknown[], T>(proc: (...args: A) => Promise<T>):
 export function async<A extends unknown[], T>(proc: (...args: A) => Body<T> | Promise<T>): (...args: A) => Future<T> {
   if (typeof proc !== "function") throw new TypeError(`Expected a function, got ${typeName(proc)}`);
   const name = proc.name || "anonymous";
+  // The body of a generator only runs when it is driven, and it has no awaits of its own.
+  const isNative = !((proc as unknown) instanceof GeneratorFunction);
   const start = function (this: unknown, ...args: A): Future<T> {
+    const procedure = isNative ? {} : undefined;
     let body: Body<T> | Promise<T>;
     try {
-      body = proc.apply(this, args);
+      body = procedure === undefined ? proc.apply(this, args) : runNative(procedure, () => proc.apply(this, args));
     } catch (error) {
-      return failFrom(new Future<T>(name), error);
+      return failFrom(procedure, new Future<T>(name), error);
     }
-    if (!isGenerator(body)) return follow(body, name);
-    const coroutine = new Coroutine(body, name);
+    const vars = args.some(isFutureVar) ? args.filter(isFutureVar) : undefined;
+    if (!isGenerator(body)) return follow(procedure, vars === undefined ? body : endingNative(body, vars), name);
+    const coroutine = new Coroutine(vars === undefined ? body : ending(body, vars), name);
     coroutine.resume();
     return coroutine;
   };
@@ -53,15 +57,45 @@ function isGenerator<T>(body: Body<T> | Promise<T>): body is Body<T> {
   return typeof (body as Partial<Generator> | null | undefined)?.throw === "function";
 }
 
-function follow<T>(body: Promise<T>, name: string): Future<T> {
+function isFutureVar(value: unknown): value is FutureVar<unknown> {
+  return value instanceof FutureVar;
+}
+
+/** A body after which the variables are complete. */
+function* ending<T>(body: Body<T>, vars: FutureVar<unknown>[]): Body<T> {
+  try {
+    return yield* body;
+  } finally {
+    completeAll(vars);
+  }
+}
+
+/** As {@link ending}. */
+async function endingNative<T>(body: Promise<T>, vars: FutureVar<unknown>[]): Promise<T> {
+  try {
+    return await body;
+  } finally {
+    completeAll(vars);
+  }
+}
+
+function completeAll(vars: FutureVar<unknown>[]): void {
+  for (const variable of vars) if (!variable.finished) variable.complete();
+}
+
+function follow<T>(procedure: object | undefined, body: Promise<T>, name: string): Future<T> {
   const future = new Future<T>(name);
   if (typeof body?.then !== "function") {
-    return failFrom(future, new TypeError(`Async procedure (${name}) is neither a generator nor an async function`));
+    return failFrom(
+      procedure,
+      future,
+      new TypeError(`Async procedure (${name}) is neither a generator nor an async function`),
+    );
   }
   body.then(
     (value) => future.complete(value),
     // Nothing is returned: a failed future would be taken for a promise and reject once more.
-    (reason) => void failFrom(future, reason),
+    (reason) => void failFrom(procedure, future, reason),
   );
   return future;
 }
@@ -81,6 +115,8 @@ class Coroutine<T> extends Future<T> implements Resumable {
 
   /** Runs the body until it waits for an unfinished future or ends. */
   resume(): void {
+    const outer = running.procedure;
+    running.procedure = this;
     let step: IteratorResult<Future<unknown>, T>;
     try {
       step = this.isInterrupted ? this.body.throw(this.takeCancellation()) : this.body.next();
@@ -95,6 +131,7 @@ class Coroutine<T> extends Future<T> implements Resumable {
         if (error !== undefined && !awaited.cancel(error.cause)) {
           step = this.body.throw(error);
         } else if (awaited.finished) {
+          awaited.observe();
           step = this.body.next();
         } else {
           this.awaited = awaited;
@@ -103,8 +140,10 @@ class Coroutine<T> extends Future<T> implements Resumable {
         }
       }
     } catch (error) {
-      failFrom(this, error);
+      failFrom(this, this, error);
       return;
+    } finally {
+      running.procedure = outer;
     }
     this.complete(step.value);
   }
@@ -142,12 +181,9 @@ class Coroutine<T> extends Future<T> implements Resumable {
 }
 
 /** Fails the future of a procedure and notes in the error that it left this procedure. */
-function failFrom<F extends FutureBase>(future: F, reason: unknown): F {
-  const error: AsyncError = asError(reason);
-  if (Object.isExtensible(error)) {
-    const value = `${error.asyncStack === undefined ? "" : `${error.asyncStack}\n`}    at async ${future.fromProc}`;
-    Object.defineProperty(error, "asyncStack", { value, configurable: true, writable: true });
-  }
+function failFrom<F extends FutureBase>(procedure: object | undefined, future: F, reason: unknown): F {
+  const error = asError(reason);
   future.fail(error);
+  noteExit(procedure, future, error);
   return future;
 }

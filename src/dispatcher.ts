@@ -1,11 +1,12 @@
 import { drainMicrotasks } from "bun:jsc";
 import { CallbackQueue } from "./callbackqueue.ts";
+import { installCallSoonProc } from "./callsoon.ts";
 import { AssertionDefect, OSError, requireOptions, typeName, ValueError } from "./errors.ts";
 import { Readiness } from "./native/abi.ts";
 import { NativeSelector, type Selector, type SelectorKind } from "./native/selector.ts";
 import { errno } from "./native/socket.ts";
 import { Reactor } from "./reactor.ts";
-import { TimerHeap, type TimerId, type TimerTarget } from "./timers.ts";
+import { type TimerId, TimerQueue, type TimerTarget } from "./timers.ts";
 import { VirtualDescriptors } from "./virtuals.ts";
 import type { Watch } from "./watch.ts";
 
@@ -24,11 +25,11 @@ export const CALLBACK_BUDGET = 1024;
  */
 export const SYNCHRONOUS_BUDGET = 32;
 
+/** How many timers finish in one timer phase; the rest, in the next one, so that their callbacks follow closely. */
+const TIMER_BATCH = 1024;
+
 /** How many callbacks a closing dispatcher runs at most: one that queues itself again would run for ever. */
 const LAST_CALLBACK_LIMIT = 1_000_000;
-
-/** How long no connection is accepted after the process ran out of descriptors. */
-const ACCEPT_PAUSE_MS = 100;
 
 const NOTHING_PENDING = "No handles or timers registered in dispatcher.";
 
@@ -56,10 +57,10 @@ export interface DispatcherStatistics {
  * Nim: `PDispatcher`.
  */
 export class Dispatcher extends Reactor implements Disposable {
-  private readonly timers = new TimerHeap();
+  private readonly timers = new TimerQueue();
   private readonly queue = new CallbackQueue();
   /** @internal */
-  readonly virtuals = new VirtualDescriptors();
+  readonly virtuals = new VirtualDescriptors(this.timers);
   private depth = 0;
   private closed = false;
   /** While the dispatcher is closing: what outstanding operations fail with, and new ones throw. */
@@ -196,30 +197,36 @@ export class Dispatcher extends Reactor implements Disposable {
     return this.timers.add(deadline, target);
   }
 
+  /** @internal Starts a restartable timer again that was due; false when it has been cancelled since. */
+  restartTimer(id: TimerId, deadline: number): boolean {
+    return this.timers.restart(id, deadline);
+  }
+
   /** @internal False when the timer has fired already. */
   cancelTimer(id: TimerId): boolean {
     return this.timers.cancel(id);
   }
 
-  /** @internal Does not look at a listening socket for a while: the process has no descriptor left. */
-  pauseReading(watch: Watch): void {
-    if (watch.paused !== 0 || !watch.registered) return;
-    watch.paused = Readiness.read;
-    this.setInterest(watch, watch.armed & ~Readiness.read);
+  /** @internal Does not look at a descriptor for a while that would be called ready although it is of no use. */
+  pause(watch: Watch, direction: number, delayMs: number): void {
+    if ((watch.paused & direction) !== 0 || !watch.registered) return;
+    watch.paused |= direction;
+    this.setInterest(watch, watch.armed & ~direction);
     const resume = (): void => {
-      watch.paused = 0;
-      if (watch.registered && watch.readers !== undefined) {
-        this.setInterest(watch, watch.armed | Readiness.read);
-      }
+      watch.paused &= ~direction;
+      const waiters = direction === Readiness.read ? watch.readers : watch.writers;
+      if (watch.registered && waiters !== undefined) this.setInterest(watch, watch.armed | direction);
     };
-    this.startTimer(ACCEPT_PAUSE_MS, { complete: resume, fail: resume });
+    this.startTimer(delayMs, { complete: resume, fail: resume });
   }
 
   private finishDueTimers(): boolean {
     if (this.timers.size === 0) return false;
     const now = this.selector.now();
     const before = this.counters.timers;
-    for (let timer = this.timers.popDue(now); timer !== undefined; timer = this.timers.popDue(now)) {
+    for (let left = TIMER_BATCH; left > 0; left--) {
+      const timer = this.timers.popDue(now);
+      if (timer === undefined) break;
       this.counters.timers += 1;
       timer.complete();
     }
@@ -310,8 +317,10 @@ export function newDispatcher(options: { readonly selector?: SelectorKind } = {}
 
 /** The dispatcher of this thread, made on first use. During a dispatcher's poll it is that dispatcher. */
 export function getGlobalDispatcher(): Dispatcher {
-  currentDispatcher ??= newDispatcher();
-  return currentDispatcher;
+  if (currentDispatcher !== null) return currentDispatcher;
+  const dispatcher = newDispatcher();
+  setGlobalDispatcher(dispatcher);
+  return dispatcher;
 }
 
 /**
@@ -326,6 +335,7 @@ export function setGlobalDispatcher(dispatcher: Dispatcher | null): void {
   }
   if (currentDispatcher?.hasQueuedCallbacks) throw new AssertionDefect("`gDisp.callbacks.len == 0`");
   currentDispatcher = dispatcher;
+  if (dispatcher !== null) installCallSoonProc();
 }
 
 /** The selector of a dispatcher; its `descriptor` lets another loop wait for this one. Nim: `getIoHandler`. */

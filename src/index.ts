@@ -1,5 +1,7 @@
 export { Domain, type Port } from "./address.ts";
 export { type AcceptOptions, accept, acceptAddr, connect, dial } from "./asyncdispatch/connections.ts";
+export { type Datagram, recvFrom, recvFromInto, sendTo } from "./asyncdispatch/datagrams.ts";
+export { AsyncEvent, type AsyncEventToken, addEvent, newAsyncEvent } from "./asyncdispatch/events.ts";
 export {
   activeDescriptors,
   callSoon,
@@ -12,6 +14,8 @@ export {
   waitFor,
   withTimeout,
 } from "./asyncdispatch/loop.ts";
+export { addProcess, type ProcessExit, waitProcess } from "./asyncdispatch/processes.ts";
+export { addSignal } from "./asyncdispatch/signals.ts";
 export {
   bindAddr,
   closeSocket,
@@ -39,10 +43,14 @@ export {
   Future,
   FutureBase,
   FutureError,
+  getCallSoonProc,
   newFuture,
   or,
+  setCallSoonProc,
 } from "./asyncfutures.ts";
 export { async } from "./asyncmacro.ts";
+export { FutureStream, type FutureStreamOptions, newFutureStream, readAll } from "./asyncstreams.ts";
+export { type AsyncBackend, asyncBackend } from "./backend.ts";
 export type { CancelOption } from "./cancellation.ts";
 export {
   CALLBACK_BUDGET,
@@ -66,5 +74,9 @@ export {
   OSError,
   ValueError,
 } from "./errors.ts";
+export { type FutureInfo, getFuturesInProgress, isFutureLoggingEnabled, setFutureLogging } from "./futurelogging.ts";
+export { FutureVar, newFutureVar } from "./futurevar.ts";
+export { awaited, type Multisync, multisync } from "./multisync.ts";
 export type { AsyncFD, Selector, SelectorKind } from "./native/selector.ts";
+export { SockAddr } from "./sockaddr.ts";
 export type { Callback } from "./watch.ts";

@@ -109,9 +109,7 @@ export abstract class Reactor implements WatchOwner {
    * @throws IOSelectorsException when the selector cannot watch the descriptor (a regular file: EPERM)
    */
   addWaiter(watch: Watch, direction: number, waiter: Waiter): void {
-    if ((watch.armed & direction) === 0 && (watch.paused & direction) === 0) {
-      this.setInterest(watch, watch.armed | direction);
-    }
+    this.arm(watch, direction);
     waiter.sequence = ++this.waiterSequence;
     waiter.watch = watch;
     if (direction === Readiness.read) watch.readers = append(watch.readers, waiter);
@@ -130,6 +128,12 @@ export abstract class Reactor implements WatchOwner {
 
   protected watches(): Watch[] {
     return this.watchesByIndex.filter((watch) => watch !== undefined);
+  }
+
+  private arm(watch: Watch, direction: number): void {
+    if ((watch.armed & direction) === 0 && (watch.paused & direction) === 0) {
+      this.setInterest(watch, watch.armed | direction);
+    }
   }
 
   protected setInterest(watch: Watch, interest: number): void {
@@ -197,6 +201,8 @@ export abstract class Reactor implements WatchOwner {
       let done = true;
       try {
         done = waiter.ready(watch);
+        // A poll inside it may have found nobody who waits, and disarmed.
+        if (!done && watch.registered) this.arm(watch, direction === "readers" ? Readiness.read : Readiness.write);
       } catch (error) {
         // The other descriptors of this batch are served first; the rest of this ring, in the next poll.
         this.enqueue(raise, error);
@@ -227,7 +233,8 @@ function abandoned(ring: WaiterRing, error: Error): WaiterRing {
     .reduce(append, undefined as WaiterRing);
 }
 
-function raise(error: never): never {
+/** Queued, it throws an error out of the callback phase. */
+export function raise(error: never): never {
   throw error;
 }
 

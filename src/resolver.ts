@@ -56,7 +56,7 @@ export function resolve(dispatcher: Dispatcher, request: LookupRequest): Future<
 
 /** As {@link resolve}, blocking this thread when the address is a name. */
 export function resolveNow(request: LookupRequest): NativeAddress[] {
-  if (isUnix(request)) return [NativeAddress.unix(request.address)];
+  if (isUnix(request)) return [unixAddress(request)];
   const memory = new Uint8Array(LookupLayout.size);
   const name = encodeName(request);
   const result = socket.resolve_now(name, name, request.domain, request.socketType, request.protocol, memory);
@@ -64,9 +64,15 @@ export function resolveNow(request: LookupRequest): NativeAddress[] {
   return readLookup(memory, request);
 }
 
-/** A socket of any domain is given a path as it is: the system says whether it can do anything with it. */
 function isUnix({ domain, address }: LookupRequest): boolean {
   return domain === Domain.AF_UNIX || isUnixPath(address);
+}
+
+function unixAddress({ domain, address }: LookupRequest): NativeAddress {
+  // Linux would say EINVAL to a short path.
+  const fits = domain === Domain.AF_UNIX || domain === Domain.AF_UNSPEC;
+  if (!fits) throw new OSError(errno.EAFNOSUPPORT, "getaddrinfo", { address });
+  return NativeAddress.unix(address);
 }
 
 function immediately(lookup: () => NativeAddress[]): Future<NativeAddress[]> {

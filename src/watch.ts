@@ -25,6 +25,10 @@ export class Watch implements Handle {
   synchronousCompletions = 0;
   /** A listening socket whose last `accept` gave a connection: there may be another. */
   mayAccept = false;
+  /** A socket whose last receive gave a datagram: there may be another. */
+  mayReceive = false;
+  /** A socket that is known to be no stream. */
+  keepsBoundaries = false;
 
   constructor(fd: AsyncFD, owner: WatchOwner) {
     this.fd = fd;

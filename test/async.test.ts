@@ -2,6 +2,7 @@ import { expect, expectTypeOf, test } from "bun:test";
 import {
   AssertionDefect,
   async,
+  CancelledError,
   callSoon,
   drain,
   type Future,
@@ -319,6 +320,21 @@ onEachBackend(() => {
       yield* newFuture();
     });
     expectThrow(() => waitFor(proc()), ValueError, "No handles or timers registered in dispatcher.");
+  });
+
+  test("a future at which a procedure was cancelled can still be awaited", () => {
+    const future = newFuture<string>();
+    const quitter: Future<void> = async(function* () {
+      yield* sleepAsync(0);
+      quitter.cancel();
+      yield* future;
+    })();
+    expect(thrownBy(() => waitFor(quitter))).toBeInstanceOf(CancelledError);
+    const patient = async(function* () {
+      return yield* future;
+    })();
+    future.complete("value");
+    expect(waitFor(patient)).toBe("value");
   });
 
   test("arguments and `this` reach the body", () => {

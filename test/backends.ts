@@ -3,8 +3,10 @@ import { type Dispatcher, newDispatcher, setGlobalDispatcher } from "../src/inde
 import { closeOpened, openDescriptors } from "./sockets-helper.ts";
 
 export {
+  abstractName,
   closeAfterTest,
   connectedPair,
+  datagramSocket,
   emptyFifo,
   listener,
   openFifo,

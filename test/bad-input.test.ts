@@ -17,11 +17,12 @@ import {
   register,
   SOBool,
   SOInt,
+  SockAddr,
   SockType,
   setGlobalDispatcher,
   ValueError,
 } from "../src/index.ts";
-import { closeAfterTest, connectedPair, onEachBackend, openFifo } from "./backends.ts";
+import { closeAfterTest, connectedPair, datagramSocket, onEachBackend, openFifo } from "./backends.ts";
 
 // The types are what is broken here.
 // biome-ignore lint/suspicious/noExplicitAny: see above
@@ -83,6 +84,9 @@ const REGISTERED_ONLY: Record<string, (fd: Any) => unknown> = {
   recv: (fd) => api.recv(fd, 10),
   recvInto: (fd) => api.recvInto(fd, new Uint8Array(10)),
   send: (fd) => api.send(fd, "x"),
+  recvFrom: (fd) => api.recvFrom(fd, 10),
+  recvFromInto: (fd) => api.recvFromInto(fd, new Uint8Array(10), 10, new SockAddr()),
+  sendTo: (fd) => api.sendTo(fd, "x", SockAddr.of("127.0.0.1", 9)),
 };
 const ANY_DESCRIPTOR: Record<string, (fd: Any) => unknown> = {
   bindAddr: (fd) => api.bindAddr(fd, "127.0.0.1", 0),
@@ -115,6 +119,18 @@ const WRONG_SOCKET_OPTIONS = [...WRONG_NUMBERS, -1, 2 ** 53, 99, Symbol("option"
 const WRONG_DOMAINS = [...WRONG_NUMBERS, -1, 2 ** 53, 9999];
 const TCP_STREAM = [Domain.AF_INET, SockType.SOCK_STREAM, Protocol.IPPROTO_TCP];
 
+const WRONG_SOCK_ADDRS = [undefined, null, "127.0.0.1", ["127.0.0.1", 80], { address: "127.0.0.1", port: 80 }];
+const WRONG_PATHS = [`/${"x".repeat(107)}`, `\0${"x".repeat(108)}`, "/a\0b"];
+const NOBODY = new SockAddr();
+const FOUR = new Uint8Array(4);
+const udp = (): AsyncFD => datagramSocket().socket;
+
+const fromToken = (token: Any): unknown => api.AsyncEvent.from(token);
+const withEvent = (body: (event: Any) => unknown): unknown => {
+  using event = api.newAsyncEvent();
+  return body(event);
+};
+
 type Call = (value: Any, socket: AsyncFD) => unknown;
 
 /** Every other argument of every function, and what it cannot be. */
@@ -126,6 +142,30 @@ const ARGUMENTS: [string, unknown[], Call][] = [
   ["recvInto's options", WRONG_OPTIONS, (v, fd) => api.recvInto(fd, new Uint8Array(4), 4, v)],
   ["send's data", WRONG_BYTES, (v, fd) => api.send(fd, v)],
   ["send's options", WRONG_OPTIONS, (v, fd) => api.send(fd, "x", v)],
+  ["recvFrom's size", [...WRONG_SIZES, undefined], (v) => api.recvFrom(udp(), v)],
+  ["recvFrom's options", WRONG_OPTIONS, (v) => api.recvFrom(udp(), 1, v)],
+  ["recvFromInto's buffer", [...WRONG_BYTES, "abc", new ArrayBuffer(4)], (v) => api.recvFromInto(udp(), v, 4, NOBODY)],
+  [
+    "recvFromInto's size, for 4 bytes,",
+    [...WRONG_SIZES, 5, undefined],
+    (v) => api.recvFromInto(udp(), FOUR, v, NOBODY),
+  ],
+  ["recvFromInto's address", WRONG_SOCK_ADDRS, (v) => api.recvFromInto(udp(), FOUR, 4, v)],
+  ["recvFromInto's options", WRONG_OPTIONS, (v) => api.recvFromInto(udp(), FOUR, 4, NOBODY, v)],
+  ["sendTo's data", WRONG_BYTES, (v) => api.sendTo(udp(), v, SockAddr.of("127.0.0.1", 9))],
+  ["sendTo's address", [...WRONG_SOCK_ADDRS, NOBODY], (v) => api.sendTo(udp(), "x", v)],
+  ["sendTo's options", WRONG_OPTIONS, (v) => api.sendTo(udp(), "x", SockAddr.of("127.0.0.1", 9), v)],
+  ["SockAddr.of's address", [...WRONG_ADDRESSES, "localhost", ""], (v) => SockAddr.of(v, 80)],
+  ["SockAddr.of's port", [...WRONG_PORTS, undefined], (v) => SockAddr.of("127.0.0.1", v)],
+  [
+    "a SockAddr's new address",
+    [...WRONG_ADDRESSES, "localhost", ""],
+    (v) => Object.assign(new SockAddr(), { address: v }),
+  ],
+  ["a SockAddr's new port", [...WRONG_PORTS, undefined], (v) => Object.assign(new SockAddr(), { port: v })],
+  ["a path", WRONG_PATHS, (v) => api.dial(v, 0)],
+  ["a path", WRONG_PATHS, (v) => api.bindAddr(closeAfterTest(createAsyncNativeSocket(Domain.AF_UNIX)), v, 0)],
+  ["a path", WRONG_PATHS, (v) => api.connect(closeAfterTest(createAsyncNativeSocket(Domain.AF_UNIX)), v, 0)],
   ["accept's options", WRONG_OPTIONS, (v, fd) => api.accept(fd, v)],
   ["acceptAddr's options", WRONG_OPTIONS, (v, fd) => api.acceptAddr(fd, v)],
   ["connect's address", WRONG_ADDRESSES, (v, fd) => api.connect(fd, v, 80)],
@@ -172,10 +212,32 @@ const ARGUMENTS: [string, unknown[], Call][] = [
   ["addTimer's period", [...WRONG_DELAYS, -1, 0], (v) => api.addTimer(v, false, done)],
   ["addTimer's oneshot", [undefined, null, 1, "yes"], (v) => api.addTimer(1, v, done)],
   ["addTimer's callback", WRONG_FUNCTIONS, (v) => api.addTimer(1, true, v)],
+  ["addEvent's event", [undefined, null, 1, {}, { index: 0, generation: 1, pid: 1 }], (v) => api.addEvent(v, done)],
+  ["addEvent's callback", WRONG_FUNCTIONS, (v) => withEvent((event) => api.addEvent(event, v))],
+  ["a token", [undefined, null, 1, "token", {}, []], (v) => api.AsyncEvent.from(v)],
+  [
+    "a token's number",
+    [...WRONG_NUMBERS, -1, 2 ** 32],
+    (v) => withEvent(({ token }) => fromToken({ ...token, index: v })),
+  ],
+  ["addProcess's process", [...WRONG_SIZES, undefined, 0], (v) => api.addProcess(v, done)],
+  ["addProcess's callback", WRONG_FUNCTIONS, (v) => api.addProcess(process.pid, v)],
+  ["waitProcess's process", [...WRONG_SIZES, undefined, 0], (v) => api.waitProcess(v)],
+  ["waitProcess's options", [null, 1, ...WRONG_SIGNALS], (v) => api.waitProcess(process.pid, v)],
+  ["addSignal's signal", [...WRONG_NUMBERS, -1, 0, 65, 2 ** 31, "SIGKILL", "USR1"], (v) => api.addSignal(v, done)],
+  ["addSignal's callback", WRONG_FUNCTIONS, (v) => api.addSignal("SIGUSR1", v)],
   ["poll's timeout", WRONG_TIMEOUTS, (v) => api.poll(v)],
   ["drain's timeout", WRONG_TIMEOUTS, (v) => api.drain(v)],
   ["a selector", ["kqueue", 1, null, "toString", Symbol("epoll")], (v) => api.newDispatcher({ selector: v })],
   ["newDispatcher's options", [null, 1, "epoll"], (v) => api.newDispatcher(v)],
+  ["setCallSoonProc's proc", WRONG_FUNCTIONS, (v) => api.setCallSoonProc(v)],
+  ["setFutureLogging's argument", [undefined, null, 1, "on"], (v) => api.setFutureLogging(v)],
+  ["multisync's procedure", WRONG_FUNCTIONS, (v) => api.multisync(v)],
+  ["readAll's stream", [undefined, null, "text", {}, []], (v) => api.readAll(v)],
+  ["newFutureStream's options", [null, 1, "mark"], (v) => api.newFutureStream("stream", v)],
+  ["a high-water mark", ["1", {}, 0, -1, Number.NaN], (v) => api.newFutureStream("stream", { highWaterMark: v })],
+  ["a stream's error", [undefined, null, "x", {}], (v) => api.newFutureStream().fail(v)],
+  ["a stream's callback", WRONG_FUNCTIONS, (v) => Object.assign(api.newFutureStream(), { callback: v })],
   ["setGlobalDispatcher's dispatcher", [undefined, {}, 1], (v) => api.setGlobalDispatcher(v)],
   ["getIoHandler's dispatcher", [undefined, null, {}], (v) => api.getIoHandler(v)],
 ];
@@ -187,7 +249,10 @@ const WITHOUT_ROWS = [
   "getGlobalDispatcher",
   "hasPendingOperations",
   "maxDescriptors",
-].concat(["newFuture", "runForever"]);
+].concat(
+  ["newAsyncEvent", "newFuture", "newFutureVar", "runForever"],
+  ["awaited", "getCallSoonProc", "getFuturesInProgress"],
+);
 
 test("every function of the package has its rows here", () => {
   const texts = [...Object.values(TAKES_DESCRIPTOR), ...ARGUMENTS.map(([, , call]) => call)].map(String).join("\n");

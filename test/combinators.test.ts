@@ -159,7 +159,7 @@ onEachBackend(() => {
     const forever = newFuture<string>();
     for (let i = 0; i < 1000; i++) {
       const failing = newFuture();
-      and(forever, failing);
+      and(forever, failing).addCallback(() => {});
       failing.fail(new Error("failed"));
     }
     runQueued();

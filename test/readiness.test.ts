@@ -14,6 +14,7 @@ import {
   setGlobalDispatcher,
   sleepAsync,
   unregister,
+  waitFor,
 } from "../src/index.ts";
 import {
   connectedPair,
@@ -54,6 +55,20 @@ onEachBackend((selector) => {
     expect(log).toEqual(["a", "b"]);
     poll();
     expect(log).toEqual(["a", "b", "b"]);
+  });
+
+  test("a callback that polls inside itself and returns false is called again", () => {
+    const fd = readableFifo();
+    let calls = 0;
+    addRead(fd, () => {
+      // The inner poll finds the descriptor ready and nobody who waits for it.
+      if (++calls === 1) waitFor(sleepAsync(1));
+      return calls === 3;
+    });
+    for (let i = 1; i <= 3; i++) {
+      poll(1000);
+      expect(calls).toBe(i);
+    }
   });
 
   test("R3: a callback that is added during a round is called in the next one, behind those that are kept", () => {

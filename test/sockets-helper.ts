@@ -21,6 +21,8 @@ import {
   getLocalAddr,
   listen,
   register,
+  SockAddr,
+  SockType,
   waitFor,
 } from "../src/index.ts";
 
@@ -76,6 +78,21 @@ export function connectedPair(): [AsyncFD, AsyncFD] {
   const connected = closeAfterTest(waitFor(dialled));
   closeSocket(socket);
   return [connected, accepted];
+}
+
+/** A datagram socket on a free port of a loopback interface, or of an abstract name, and its address. */
+export function datagramSocket(host = "127.0.0.1"): { socket: AsyncFD; address: SockAddr } {
+  const { family } = SockAddr.of(host, 0);
+  const socket = closeAfterTest(createAsyncNativeSocket(family, SockType.SOCK_DGRAM));
+  bindAddr(socket, host, 0);
+  return { socket, address: SockAddr.of(...getLocalAddr(socket)) };
+}
+
+let abstractNames = 0;
+
+/** An abstract name that no other test has. */
+export function abstractName(): string {
+  return `\0asyncdispatch-test-${process.pid}-${++abstractNames}`;
 }
 
 /** A FIFO's only descriptor, for reading and writing, non-blocking and not registered. */

@@ -9,7 +9,7 @@ import {
   ValueError,
   waitFor,
 } from "../src/index.ts";
-import { TimerHeap, type TimerId, type TimerTarget } from "../src/timers.ts";
+import { type TimerId, TimerQueue, type TimerTarget } from "../src/timers.ts";
 import { expectThrow, millisecondsOf, onEachBackend } from "./backends.ts";
 import { SimulatedSelector } from "./simulated.ts";
 
@@ -30,7 +30,7 @@ interface ModelTimer {
   target: TimerTarget;
 }
 
-/** What a {@link TimerHeap} must do: a list in the order in which the timers fire. */
+/** What a {@link TimerQueue} must do: a list in the order in which the timers fire. */
 class Model {
   readonly pending: ModelTimer[] = [];
 
@@ -54,11 +54,11 @@ function newTarget(): TimerTarget {
   return { complete() {}, fail() {} };
 }
 
-describe("TimerHeap", () => {
+describe("TimerQueue", () => {
   test("behaves as a sorted list under any sequence of add, cancel and popDue", () => {
     fc.assert(
       fc.property(fc.array(step, { maxLength: 400, size: "max" }), (steps) => {
-        const heap = new TimerHeap();
+        const heap = new TimerQueue();
         const model = new Model();
         const ids: TimerId[] = [];
         for (const command of steps) {
@@ -87,14 +87,14 @@ describe("TimerHeap", () => {
   });
 
   test("timers of one deadline are popped in the order in which they were added", () => {
-    const heap = new TimerHeap();
+    const heap = new TimerQueue();
     const targets = Array.from({ length: 1000 }, newTarget);
     for (const target of targets) heap.add(7, target);
     expect(targets.map(() => heap.popDue(7))).toEqual(targets);
   });
 
   test("the id of a timer that is gone does not cancel the one that took its slot", () => {
-    const heap = new TimerHeap();
+    const heap = new TimerQueue();
     const first = heap.add(1, newTarget());
     heap.cancel(first);
     const second = heap.add(1, newTarget());
@@ -103,7 +103,7 @@ describe("TimerHeap", () => {
   });
 
   test("nothing is due in an empty heap", () => {
-    const heap = new TimerHeap();
+    const heap = new TimerQueue();
     expect(heap.popDue(Infinity)).toBeUndefined();
     expect(heap.nextDeadline).toBe(Infinity);
   });

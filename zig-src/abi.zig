@@ -51,7 +51,7 @@ pub const Address = extern struct {
     bytes: [108]u8 = @splat(0),
 };
 
-/// Flags of `socket_receive` and `socket_send`.
+/// Flags of `socket_receive`, `socket_send` and their forms for datagrams.
 pub const TransferFlag = struct {
     pub const peek: u32 = 1;
 };
@@ -88,5 +88,12 @@ pub const Lookup = extern struct {
     addresses: [lookup_address_capacity]Address = @splat(.{}),
 };
 
+/// How a process ended, where `known` is not 0: by `signal`, or with `exit_code` when that is 0.
+pub const ProcessStatus = extern struct {
+    known: u32 = 0,
+    exit_code: i32 = 0,
+    signal: i32 = 0,
+};
+
 /// The structs whose sizes are compared when the library is loaded, in the order of `abi_struct_size`.
-pub const structs = .{ Handle, Event, Address, Lookup };
+pub const structs = .{ Handle, Event, Address, Lookup, ProcessStatus };

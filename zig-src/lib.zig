@@ -9,6 +9,10 @@ const socket = @import("socket.zig");
 const resolver = @import("resolver.zig");
 pub const Selector = @import("selector.zig").Selector;
 pub const Resolver = resolver.Resolver;
+const event = @import("watch/event.zig");
+pub const EventReference = event.Reference;
+pub const Process = @import("watch/process.zig").Process;
+pub const SignalWatch = @import("watch/signal.zig").Watch;
 
 /// Says what broke, without std's stack traces, which would make the library seven times as large.
 pub const panic = std.debug.FullPanic(struct {
@@ -131,6 +135,29 @@ pub export fn socket_send(descriptor: i32, memory: ?[*]const u8, memory_length: 
     return socket.send(descriptor, constSlice(memory, memory_length), offset, flags);
 }
 
+/// The length of the datagram as it was sent, of which at most `size` bytes are in `memory`.
+pub export fn socket_receive_from(
+    descriptor: i32,
+    memory: ?[*]u8,
+    memory_length: u64,
+    size: u32,
+    flags: u32,
+    sender: *abi.Address,
+) i32 {
+    const all: []u8 = if (memory) |start| start[0..memory_length] else &.{};
+    return socket.receiveFrom(descriptor, all[0..@min(all.len, size)], flags, sender);
+}
+
+pub export fn socket_send_to(
+    descriptor: i32,
+    memory: ?[*]const u8,
+    memory_length: u64,
+    target: *const abi.Address,
+    flags: u32,
+) i32 {
+    return socket.sendTo(descriptor, constSlice(memory, memory_length), target, flags);
+}
+
 pub export fn socket_get_option(descriptor: i32, option: u32, value: *i32) i32 {
     return socket.getOption(descriptor, option, value);
 }
@@ -188,6 +215,97 @@ pub export fn resolve_now(
 
 pub export fn resolve_error_text(status: i32) ?[*:0]const u8 {
     return resolver.errorText(status);
+}
+
+/// Makes an event and the first reference to it; null on failure, with the reason in `code`.
+pub export fn event_create(handle: *abi.Handle, code: *i32) ?*EventReference {
+    return .create(handle, code);
+}
+
+/// A further reference to an event, of this thread or another.
+pub export fn event_open(index: u32, generation: u32, code: *i32) ?*EventReference {
+    return .open(.{ .index = index, .generation = generation }, code);
+}
+
+pub export fn event_descriptor(index: u32, generation: u32) i32 {
+    return event.descriptorOf(.{ .index = index, .generation = generation });
+}
+
+/// May be called from any thread, one of a C library's as well.
+pub export fn event_trigger(index: u32, generation: u32) i32 {
+    return event.trigger(.{ .index = index, .generation = generation });
+}
+
+/// 1 when this call took a trigger; 0 when there was none, or another thread was quicker.
+pub export fn event_take(index: u32, generation: u32) i32 {
+    return event.take(.{ .index = index, .generation = generation });
+}
+
+pub export fn event_release(reference: *EventReference) void {
+    reference.release();
+}
+
+/// The deallocator of the array buffer that JavaScript makes of a reference; the context is the reference.
+pub export fn event_free(_: ?*anyopaque, context: ?*anyopaque) void {
+    const reference: *EventReference = @ptrCast(@alignCast(context orelse return));
+    reference.free();
+}
+
+pub export fn event_free_address() ?*const anyopaque {
+    return &event_free;
+}
+
+pub export fn process_open(pid: i32, code: *i32) ?*Process {
+    return .open(pid, code);
+}
+
+pub export fn process_descriptor(process: *Process) i32 {
+    return process.descriptor;
+}
+
+pub export fn process_status(process: *Process, exit: *abi.ProcessStatus) i32 {
+    return process.status(exit);
+}
+
+pub export fn process_close(process: *Process) void {
+    process.close();
+}
+
+/// As `event_free`, of a process.
+pub export fn process_free(_: ?*anyopaque, context: ?*anyopaque) void {
+    const process: *Process = @ptrCast(@alignCast(context orelse return));
+    process.free();
+}
+
+pub export fn process_free_address() ?*const anyopaque {
+    return &process_free;
+}
+
+pub export fn signal_open(number: i32, code: *i32) ?*SignalWatch {
+    return .open(number, code);
+}
+
+pub export fn signal_descriptor(watch: *SignalWatch) i32 {
+    return watch.descriptor;
+}
+
+/// 1 when the signal came since the last call, however often; else 0.
+pub export fn signal_take(watch: *SignalWatch) i32 {
+    return watch.take();
+}
+
+pub export fn signal_close(watch: *SignalWatch) void {
+    watch.close();
+}
+
+/// As `event_free`, of a signal's watch.
+pub export fn signal_free(_: ?*anyopaque, context: ?*anyopaque) void {
+    const watch: *SignalWatch = @ptrCast(@alignCast(context orelse return));
+    watch.free();
+}
+
+pub export fn signal_free_address() ?*const anyopaque {
+    return &signal_free;
 }
 
 fn question(name: ?[*]const u8, length: u64, domain: u32, socket_type: u32, protocol: u32) resolver.Question {

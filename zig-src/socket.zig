@@ -89,6 +89,34 @@ pub fn send(descriptor: i32, memory: []const u8, offset: u64, flags: u32) i32 {
     }
 }
 
+/// Receives one datagram and says whose it is; an address of domain 0 stands for a sender without a name.
+/// The result is the length that the datagram had when it was sent: where `memory` is shorter, the rest is
+/// lost. Not for streams, of which Linux would throw the bytes away.
+pub fn receiveFrom(descriptor: i32, memory: []u8, flags: u32, sender: *abi.Address) i32 {
+    const part = memory[0..@min(memory.len, transfer_max)];
+    const all_flags = systemFlags(flags) | linux.MSG.DONTWAIT | linux.MSG.TRUNC;
+    while (true) {
+        var system: SystemAddress = undefined;
+        var length: u32 = @sizeOf(SystemAddress);
+        const code = os.receiveFrom(descriptor, part, all_flags, &system.any, &length);
+        if (code == os.failure(.INTR)) continue;
+        if (code >= 0) address_codec.decode(&system, length, sender);
+        return code;
+    }
+}
+
+/// Sends all of `memory` as one datagram, or nothing.
+pub fn sendTo(descriptor: i32, memory: []const u8, target: *const abi.Address, flags: u32) i32 {
+    var system: SystemAddress = undefined;
+    const length = address_codec.encode(target, &system);
+    if (length < 0) return length;
+    const all_flags = systemFlags(flags) | linux.MSG.DONTWAIT | linux.MSG.NOSIGNAL;
+    while (true) {
+        const code = os.sendTo(descriptor, memory, all_flags, &system.any, @intCast(length));
+        if (code != os.failure(.INTR)) return code;
+    }
+}
+
 pub fn getOption(descriptor: i32, number: u32, value: *i32) i32 {
     const option = std.enums.fromInt(abi.Option, number) orelse return @intFromEnum(abi.Code.not_supported);
     const place = systemOption(option);

@@ -90,7 +90,7 @@ pub const Table = struct {
 };
 
 /// 0 is left out, so that a handle in zeroed memory is stale whatever its index.
-fn nextGeneration(generation: u32) u32 {
+pub fn nextGeneration(generation: u32) u32 {
     return @max(1, generation +% 1);
 }
 

@@ -5,4 +5,7 @@ comptime {
     _ = @import("test/table.zig");
     _ = @import("test/socket.zig");
     _ = @import("test/resolver.zig");
+    _ = @import("test/event.zig");
+    _ = @import("test/process.zig");
+    _ = @import("test/signal.zig");
 }

@@ -1,4 +1,4 @@
-import { Domain, NativeAddress, type Port, requirePort } from "../address.ts";
+import { Domain, endpointDetails, NativeAddress, type Port, requirePort } from "../address.ts";
 import type { Future } from "../asyncfutures.ts";
 import { async } from "../asyncmacro.ts";
 import { type CancelOption, withSignal } from "../cancellation.ts";
@@ -42,6 +42,9 @@ const passingAcceptErrors = new Set<number | undefined>([
 /** Errors of a process or a system that has no room for another connection. */
 const exhaustionErrors = new Set<number | undefined>([errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM]);
 
+/** How long no connection is accepted after the process ran out of descriptors. */
+const ACCEPT_PAUSE_MS = 100;
+
 const acceptedAddress = new NativeAddress();
 
 class Accept<T> extends Operation<T> {
@@ -62,7 +65,7 @@ class Accept<T> extends Operation<T> {
     else {
       this.fail(callFailure(accepted, "accept"));
       // The connection stays ready to be accepted: without a pause, a server that tries again would spin.
-      if (exhaustionErrors.has(-accepted)) getGlobalDispatcher().pauseReading(watch);
+      if (exhaustionErrors.has(-accepted)) getGlobalDispatcher().pause(watch, Readiness.read, ACCEPT_PAUSE_MS);
     }
     return true;
   }
@@ -131,7 +134,7 @@ class Connect extends Operation<void> {
   }
 
   refuse(result: number): void {
-    this.fail(callFailure(result, "connect", { address: this.target.text, port: this.target.port }));
+    this.fail(callFailure(result, "connect", this.target.details));
   }
 }
 
@@ -157,11 +160,13 @@ function startConnecting(socket: AsyncFD, target: NativeAddress): number {
 
 /**
  * Connects a socket. A name is looked up off this thread, and each of its addresses of the socket's domain is
- * tried in turn. Nim: `connect`.
+ * tried in turn. A UNIX socket is connected to a path or an abstract name, which begins with a NUL, and to any
+ * port. Nim: `connect`, `connectUnix`.
  *
  * @param domain the socket's own by default
  * @returns fails with the last error: an OSError (`ECONNREFUSED`, `ENOTFOUND`, `EISCONN`), or an IOError
- *   `Couldn't resolve address: …` when the name has no address of the domain
+ *   `Couldn't resolve address: …` when the name has no address of the domain. A UNIX socket's listener whose
+ *   backlog is full is `EAGAIN`: nothing tells when there is room.
  * @throws AssertionDefect when `domain` is not the socket's
  * @throws ValueError when the socket is not registered or the port is out of range; TypeError for a wrong type
  */
@@ -188,7 +193,7 @@ export function connect(
 const connectTo = async(function* connect(watch: Watch, request: LookupRequest, port: Port) {
   // Linux would call the next attempt of a connected socket a success.
   if (request.socketType === SockType.SOCK_STREAM && isConnected(watch.fd)) {
-    throw new OSError(errno.EISCONN, "connect", { address: request.address, port });
+    throw new OSError(errno.EISCONN, "connect", endpointDetails(request.domain, request.address, port));
   }
   let last: unknown;
   for (const target of yield* resolve(getGlobalDispatcher(), request)) {
@@ -205,7 +210,8 @@ const connectTo = async(function* connect(watch: Watch, request: LookupRequest, 
 
 /**
  * Makes a socket and connects it to a host: IPv4 or IPv6, each of the host's addresses in turn. The name is
- * looked up off this thread. Nim: `dial`.
+ * looked up off this thread. An address with a `/` in it, or with a NUL at its beginning, is a UNIX socket's path
+ * or abstract name, whose port is of no account; with `IPPROTO_UDP`, one for datagrams. Nim: `dial`.
  *
  * @returns the connected, registered socket; fails as {@link connect} does, with no descriptor left
  * @throws ValueError when the port is out of range; TypeError for a wrong type
@@ -240,7 +246,8 @@ const dialTo = async(function* dial(request: LookupRequest, port: Port) {
 });
 
 const dialOnce = async(function* dialAddress(target: NativeAddress, { socketType, protocol }: LookupRequest) {
-  const socket = createAsyncNativeSocket(target.domain, socketType as SockType, protocol as Protocol);
+  const spoken = target.domain === Domain.AF_UNIX ? Protocol.IPPROTO_IP : (protocol as Protocol);
+  const socket = createAsyncNativeSocket(target.domain, socketType as SockType, spoken);
   const watch = getGlobalDispatcher().watch(socket);
   try {
     yield* connectOnce(watch, target);

@@ -59,9 +59,14 @@ export function waitFor<T>(awaitable: Future<T> | PromiseLike<T>): T {
 }
 
 function waitForFuture<T>(future: Future<T>): T {
+  pollUntilFinished(future);
+  return future.read();
+}
+
+/** As {@link waitFor}, but it does not look at how the future finished. */
+export function pollUntilFinished(future: Future<unknown>): void {
   if (!future.finished) drainMicrotasks();
   while (!future.finished) getGlobalDispatcher().poll(-1);
-  return future.read();
 }
 
 /** {@link Dispatcher.callSoon} of the global dispatcher. */

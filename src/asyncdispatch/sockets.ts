@@ -1,4 +1,12 @@
-import { Domain, NativeAddress, type Port, requirePort } from "../address.ts";
+import {
+  Domain,
+  endpointDetails,
+  isUnixPath,
+  NativeAddress,
+  type Port,
+  requirePort,
+  requireUnixPath,
+} from "../address.ts";
 import { getGlobalDispatcher } from "../dispatcher.ts";
 import { OSError, requireOptions, typeName, ValueError } from "../errors.ts";
 import { Option, SocketType } from "../native/abi.ts";
@@ -109,11 +117,15 @@ export function sockTypeFor(protocol: Protocol): SockType {
 }
 
 /**
- * Gives a socket its local address. Nim: `bindAddr`.
+ * Gives a socket its local address. Nim: `bindAddr`, `bindUnix`.
  *
- * @param address numeric, `""` for every address, or a name, which is looked up while this thread waits
- * @param port 0 lets the system choose; see {@link getLocalAddr}
- * @throws OSError `EADDRINUSE`, `EACCES`, `ENOTFOUND` and the like
+ * A path makes a file, which stays when the socket is closed: the next `bindAddr` gives `EADDRINUSE` until it is
+ * deleted. An abstract name (Linux) begins with a NUL and leaves no file.
+ *
+ * @param address numeric, `""` for every address, or a name, which is looked up while this thread waits; for a
+ *   UNIX socket a path or an abstract name
+ * @param port 0 lets the system choose; see {@link getLocalAddr}. A UNIX socket has none
+ * @throws OSError `EADDRINUSE`, `EACCES`, `ENOTFOUND` and the like; `EAFNOSUPPORT` for a path and another socket
  * @throws TypeError, ValueError for a wrong address or port
  */
 export function bindAddr(socket: AsyncFD, address: string, port: Port): void {
@@ -122,12 +134,15 @@ export function bindAddr(socket: AsyncFD, address: string, port: Port): void {
   requirePort(port);
   const domain = domainOf(socket);
   const sockType = sockTypeOf(socket);
+  if (address === "" && domain === Domain.AF_UNIX) {
+    throw new ValueError("Unknown socket address family and no address specified to bindAddr");
+  }
   const bound =
     address === ""
       ? NativeAddress.any(domain, port)
       : (resolveNow({ address, domain, socketType: sockType, protocol: protocolFor(sockType) })[0] as NativeAddress);
   bound.port = port;
-  succeeded(native.socket_bind(socket, bound.memory), "bind", { address, port });
+  succeeded(native.socket_bind(socket, bound.memory), "bind", endpointDetails(bound.domain, address, port));
 }
 
 /**
@@ -142,7 +157,12 @@ export function listen(socket: AsyncFD, backlog = DEFAULT_BACKLOG): void {
   succeeded(native.socket_listen(socket, backlog), "listen");
 }
 
-/** The local address and port of a socket. Nim: `getLocalAddr`. @throws OSError `EBADF`, `ENOTSOCK` */
+/**
+ * The local address and port of a socket; of a UNIX socket its path, `""` when it has none, and 0.
+ * Nim: `getLocalAddr`.
+ *
+ * @throws OSError `EBADF`, `ENOTSOCK`
+ */
 export function getLocalAddr(fd: AsyncFD): [string, Port] {
   requireDescriptor(fd);
   const address = new NativeAddress();
@@ -150,7 +170,11 @@ export function getLocalAddr(fd: AsyncFD): [string, Port] {
   return [address.text, address.port];
 }
 
-/** The address and port of the peer. Nim: `getPeerAddr`. @throws OSError `ENOTCONN`, `EBADF`, `ENOTSOCK` */
+/**
+ * The address and port of the peer, as {@link getLocalAddr} gives them. Nim: `getPeerAddr`.
+ *
+ * @throws OSError `ENOTCONN`, `EBADF`, `ENOTSOCK`
+ */
 export function getPeerAddr(fd: AsyncFD): [string, Port] {
   requireDescriptor(fd);
   const address = new NativeAddress();
@@ -265,9 +289,10 @@ function isBooleanOption(option: unknown): boolean {
   throw new ValueError(`${String(option)} is not a socket option`);
 }
 
-/** @throws TypeError when it is not a string */
+/** @throws TypeError when it is not a string; ValueError when it is a path that no UNIX socket can have */
 export function requireAddress(address: unknown): void {
   if (typeof address !== "string") throw new TypeError(`Expected an address, got ${typeName(address)}`);
+  if (isUnixPath(address)) requireUnixPath(address);
 }
 
 /** @throws TypeError when it is not a number; ValueError when it is not an integer in the range */

@@ -1,64 +1,55 @@
 import { type Dispatcher, getGlobalDispatcher } from "../dispatcher.ts";
 import { typeName, ValueError } from "../errors.ts";
 import type { AsyncFD } from "../native/selector.ts";
+import { raise } from "../reactor.ts";
 import type { TimerId, TimerTarget } from "../timers.ts";
-import type { VirtualSource } from "../virtuals.ts";
+import { timerDescriptor } from "../virtuals.ts";
 import type { Callback } from "../watch.ts";
 import { requireDelay } from "./loop.ts";
 
 /** A timer of {@link addTimer}. */
-class CallbackTimer implements TimerTarget, VirtualSource {
-  readonly fd: AsyncFD;
+class CallbackTimer implements TimerTarget {
   private readonly dispatcher: Dispatcher;
   private readonly callback: Callback;
   /** The period in milliseconds; 0 for a timer that fires once. */
   private readonly periodMs: number;
   private deadline: number;
-  private timer: TimerId;
+  readonly id: TimerId;
 
   constructor(dispatcher: Dispatcher, delayMs: number, oneshot: boolean, callback: Callback) {
     this.dispatcher = dispatcher;
     this.callback = callback;
     this.periodMs = oneshot ? 0 : delayMs;
     this.deadline = dispatcher.selector.now() + delayMs;
-    this.timer = dispatcher.startTimerAt(this.deadline, this);
-    this.fd = dispatcher.virtuals.add(this);
+    this.id = dispatcher.startTimerAt(this.deadline, this);
+  }
+
+  get isRestartable(): boolean {
+    return this.periodMs > 0;
   }
 
   complete(): void {
-    this.dispatcher.enqueue(fire, this);
+    const { dispatcher, id } = this;
+    if (this.isRestartable) dispatcher.restartTimer(id, this.nextDeadline());
+    try {
+      if (this.callback(timerDescriptor(id)) === true && this.isRestartable) dispatcher.cancelTimer(id);
+    } catch (error) {
+      // The other timers of this phase are finished first.
+      dispatcher.enqueue(raise, error);
+    }
   }
 
   /** The dispatcher closes. */
-  fail(): void {}
-
-  stop(): void {
-    this.dispatcher.cancelTimer(this.timer);
-  }
-
-  fire(): void {
-    const { dispatcher, fd } = this;
-    // Unregistered after it was due.
-    if (!dispatcher.virtuals.has(fd)) return;
-    if (this.periodMs === 0) {
-      dispatcher.virtuals.remove(fd);
-      this.callback(fd);
-      return;
-    }
-    this.restart();
-    if (this.callback(fd) === true && dispatcher.virtuals.remove(fd) !== undefined) this.stop();
+  fail(): void {
+    this.dispatcher.cancelTimer(this.id);
   }
 
   /** Ticks that were missed count as one; the next one keeps the rhythm. */
-  private restart(): void {
+  private nextDeadline(): number {
     const late = this.dispatcher.selector.now() - this.deadline;
     this.deadline += this.periodMs * (Math.floor(late / this.periodMs) + 1);
-    this.timer = this.dispatcher.startTimerAt(this.deadline, this);
+    return this.deadline;
   }
-}
-
-function fire(timer: CallbackTimer): void {
-  timer.fire();
 }
 
 /**
@@ -82,5 +73,5 @@ export function addTimer(timeoutMs: number, oneshot: boolean, callback: Callback
   if (typeof oneshot !== "boolean") throw new TypeError(`oneshot is true or false, got ${typeName(oneshot)}`);
   if (typeof callback !== "function") throw new TypeError(`Expected a callback, got ${typeName(callback)}`);
   if (timeoutMs < 0 || (timeoutMs === 0 && !oneshot)) throw new ValueError(`No timer of ${timeoutMs} ms`);
-  return new CallbackTimer(getGlobalDispatcher(), timeoutMs, oneshot, callback).fd;
+  return timerDescriptor(new CallbackTimer(getGlobalDispatcher(), timeoutMs, oneshot, callback).id);
 }

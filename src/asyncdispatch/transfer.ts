@@ -29,7 +29,13 @@ const ARENA_SIZE = 512 * 1024;
 
 let arena: Buffer | undefined;
 
-const MAX_TRANSFER_SIZE = 2 ** 31 - 1;
+/** The arena: what is in it must be copied out before anything else is received. */
+export function receiveArena(): Buffer {
+  arena ??= Buffer.allocUnsafeSlow(ARENA_SIZE);
+  return arena;
+}
+
+export const MAX_TRANSFER_SIZE = 2 ** 31 - 1;
 
 /** Whether an error means that the peer is gone, and the caller takes that as the end. */
 export function isDisconnection(flags: number, errorCode: number): boolean {
@@ -74,9 +80,9 @@ class Receive extends Operation<Buffer> {
   }
 
   ready({ fd }: Watch): boolean {
-    arena ??= Buffer.allocUnsafeSlow(ARENA_SIZE);
-    const received = native.socket_receive(fd, arena, arena, this.size, this.flags);
-    if (received >= 0) this.complete(copyOf(arena, received));
+    const memory = receiveArena();
+    const received = native.socket_receive(fd, memory, memory, this.size, this.flags);
+    if (received >= 0) this.complete(copyOf(memory, received));
     else if (received === -errno.EAGAIN) return false;
     else if (isDisconnection(this.flags, -received)) this.complete(Buffer.alloc(0));
     else this.fail(callFailure(received, "recv"));
@@ -84,7 +90,7 @@ class Receive extends Operation<Buffer> {
   }
 }
 
-function copyOf(memory: Buffer, length: number): Buffer {
+export function copyOf(memory: Buffer, length: number): Buffer {
   const copy = Buffer.allocUnsafeSlow(length);
   memory.copy(copy, 0, 0, length);
   return copy;
@@ -229,7 +235,7 @@ export function send(
   return operation;
 }
 
-function bytesOf(data: unknown): NodeJS.TypedArray | DataView {
+export function bytesOf(data: unknown): NodeJS.TypedArray | DataView {
   if (typeof data === "string") return Buffer.from(data);
   if (ArrayBuffer.isView(data)) return data as NodeJS.TypedArray | DataView;
   if (data instanceof ArrayBuffer || data instanceof SharedArrayBuffer) return new Uint8Array(data);

@@ -4,6 +4,7 @@ import { Readiness } from "../native/abi.ts";
 import type { AsyncFD } from "../native/selector.ts";
 import { requireDescriptor } from "../reactor.ts";
 import { type Callback, CallbackWaiter } from "../watch.ts";
+import { AsyncEvent } from "./events.ts";
 
 /**
  * Registers a descriptor with the global dispatcher, without interest. Its blocking mode stays as it is. Nim:
@@ -19,12 +20,16 @@ export function register(fd: AsyncFD): void {
 
 /**
  * Forgets a descriptor, which stays open. Operations waiting for it fail with ECANCELED; callbacks of
- * `addRead` and `addWrite` are dropped. A virtual descriptor (of `addTimer` and the like) is stopped. Nim:
- * `unregister`.
+ * `addRead` and `addWrite` are dropped. A virtual descriptor (of `addTimer` and the like) is stopped. An event can
+ * be registered again, see {@link AsyncEvent.unregister}. Nim: `unregister`.
  *
- * @throws AssertionDefect `Descriptor N is not registered in the selector!`
+ * @throws AssertionDefect `Descriptor N is not registered in the selector!`, `Event is not registered in the queue!`
  */
-export function unregister(target: AsyncFD): void {
+export function unregister(target: AsyncFD | AsyncEvent): void {
+  if (target instanceof AsyncEvent) {
+    target.unregister();
+    return;
+  }
   requireDescriptor(target);
   const dispatcher = getGlobalDispatcher();
   const virtual = dispatcher.virtuals.remove(target);

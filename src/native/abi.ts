@@ -64,6 +64,7 @@ export const STRUCT_SIZES = {
   Event: 12,
   Address: 124,
   Lookup: 3984,
+  ProcessStatus: 12,
 } as const;
 
 export const HandleLayout = {
@@ -97,6 +98,13 @@ export const LookupLayout = {
   addresses: 16,
 } as const;
 
+export const ProcessStatusLayout = {
+  size: 12,
+  known: 0,
+  exitCode: 4,
+  signal: 8,
+} as const;
+
 export const symbols = {
   abi_version: { args: [], returns: "u32" },
   abi_struct_size: { args: ["u32"], returns: "u32" },
@@ -122,6 +130,8 @@ export const symbols = {
   socket_receive: { args: ["i32", "buffer", "buffer_length", "u32", "u32"], returns: "i32" },
   socket_available: { args: ["i32"], returns: "i32" },
   socket_send: { args: ["i32", "buffer", "buffer_length", "u64", "u32"], returns: "i32" },
+  socket_receive_from: { args: ["i32", "buffer", "buffer_length", "u32", "u32", "buffer"], returns: "i32" },
+  socket_send_to: { args: ["i32", "buffer", "buffer_length", "buffer", "u32"], returns: "i32" },
   socket_get_option: { args: ["i32", "u32", "buffer"], returns: "i32" },
   socket_set_option: { args: ["i32", "u32", "i32"], returns: "i32" },
   descriptor_set_inheritable: { args: ["i32", "u32"], returns: "i32" },
@@ -133,4 +143,24 @@ export const symbols = {
   resolver_close: { args: ["ptr"], returns: "void" },
   resolve_now: { args: ["buffer", "buffer_length", "u32", "u32", "u32", "buffer"], returns: "i32" },
   resolve_error_text: { args: ["i32"], returns: "cstring" },
+  event_create: { args: ["buffer", "buffer"], returns: "ptr" },
+  event_open: { args: ["u32", "u32", "buffer"], returns: "ptr" },
+  event_descriptor: { args: ["u32", "u32"], returns: "i32" },
+  event_trigger: { args: ["u32", "u32"], returns: "i32" },
+  event_take: { args: ["u32", "u32"], returns: "i32" },
+  event_release: { args: ["ptr"], returns: "void" },
+  event_free: { args: ["ptr", "ptr"], returns: "void" },
+  event_free_address: { args: [], returns: "ptr" },
+  process_open: { args: ["i32", "buffer"], returns: "ptr" },
+  process_descriptor: { args: ["ptr"], returns: "i32" },
+  process_status: { args: ["ptr", "buffer"], returns: "i32" },
+  process_close: { args: ["ptr"], returns: "void" },
+  process_free: { args: ["ptr", "ptr"], returns: "void" },
+  process_free_address: { args: [], returns: "ptr" },
+  signal_open: { args: ["i32", "buffer"], returns: "ptr" },
+  signal_descriptor: { args: ["ptr"], returns: "i32" },
+  signal_take: { args: ["ptr"], returns: "i32" },
+  signal_close: { args: ["ptr"], returns: "void" },
+  signal_free: { args: ["ptr", "ptr"], returns: "void" },
+  signal_free_address: { args: [], returns: "ptr" },
 } as const;

@@ -1,7 +1,8 @@
-import { type Pointer, toArrayBuffer } from "bun:ffi";
+import type { Pointer } from "bun:ffi";
 import { IOSelectorsException, selectorError, ValueError } from "../errors.ts";
 import { Backend, Code, EVENT_CAPACITY, EventLayout } from "./abi.ts";
 import { loadLibrary } from "./library.ts";
+import { adoptMemory } from "./memory.ts";
 
 declare const brand: unique symbol;
 
@@ -46,15 +47,6 @@ export interface Selector {
   /** Releases what the system holds; later calls throw. Idempotent. */
   close(): void;
 }
-
-/** `toArrayBuffer` with the two arguments that its types lack: a context and the deallocator that gets it. */
-const adoptMemory = toArrayBuffer as (
-  pointer: Pointer,
-  byteOffset: number,
-  byteLength: number,
-  context: Pointer,
-  deallocator: Pointer,
-) => ArrayBuffer;
 
 /** The selector of the native library. */
 export class NativeSelector implements Selector {

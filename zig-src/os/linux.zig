@@ -3,6 +3,7 @@
 
 const std = @import("std");
 const linux = std.os.linux;
+const abi = @import("../abi.zig");
 
 pub const Errno = linux.E;
 pub const Timespec = linux.timespec;
@@ -151,6 +152,74 @@ pub fn eventClear(event: i32) i32 {
     return result(linux.read(event, std.mem.asBytes(&count), @sizeOf(u64)));
 }
 
+/// A pidfd: readable once the process has ended. The kernel makes it close-on-exec.
+pub fn processOpen(pid: i32) i32 {
+    return result(linux.pidfd_open(pid, 0));
+}
+
+/// Fills `exit` in when the process is an ended child that nobody has waited for yet, and leaves it so. ECHILD
+/// when it is no such child.
+pub fn processStatus(descriptor: i32, exit: *abi.ProcessStatus) i32 {
+    var info = std.mem.zeroes(linux.siginfo_t);
+    const flags = linux.W.EXITED | linux.W.NOHANG | linux.W.NOWAIT;
+    const failed = result(linux.waitid(.PIDFD, descriptor, &info, flags, null));
+    // Without a signal number nothing has ended yet.
+    if (failed < 0 or @intFromEnum(info.signo) == 0) return failed;
+    const status = info.fields.common.second.sigchld.status;
+    const exited = info.code == @intFromEnum(linux.CLD.EXITED);
+    exit.* = if (exited) .{ .known = 1, .exit_code = status } else .{ .known = 1, .signal = status };
+    return 0;
+}
+
+/// As `processStatus`, of a process that its parent has waited for. Since Linux 6.15; before, nothing is known.
+pub fn processStatusReaped(descriptor: i32, exit: *abi.ProcessStatus) i32 {
+    var info: PidfdInfo = .{ .mask = PidfdInfo.exit };
+    const failed = result(linux.ioctl(descriptor, PidfdInfo.get, @intFromPtr(&info)));
+    if (failed < 0 or info.mask & PidfdInfo.exit == 0) return 0;
+    const status: u32 = @bitCast(info.exit_code);
+    exit.* = if (linux.W.IFEXITED(status))
+        .{ .known = 1, .exit_code = linux.W.EXITSTATUS(status) }
+    else
+        .{ .known = 1, .signal = @intCast(status & 0x7f) };
+    return 0;
+}
+
+/// `struct pidfd_info` in its first, shortest form.
+const PidfdInfo = extern struct {
+    mask: u64,
+    cgroup: u64 = 0,
+    identities: [11]u32 = @splat(0),
+    exit_code: i32 = 0,
+
+    const exit: u64 = 1 << 3;
+    const get = linux.IOCTL.IOWR(0xff, 11, PidfdInfo);
+};
+
+/// What the process does with a signal, as the kernel keeps it.
+pub const SignalAction = linux.k_sigaction;
+pub const SignalHandler = fn (linux.SIG, *const linux.siginfo_t, ?*anyopaque) callconv(.c) void;
+/// Handlers up to here are no functions: the default action, and this one.
+pub const signal_ignored = 1;
+
+pub fn signalAction(signal: u8, action: *SignalAction) i32 {
+    return result(linux.syscall4(.rt_sigaction, signal, 0, @intFromPtr(action), @sizeOf(linux.sigset_t)));
+}
+
+/// Puts an action back that `signalAction` gave, to the last bit.
+pub fn restoreSignalAction(signal: u8, action: *const SignalAction) i32 {
+    return result(linux.syscall4(.rt_sigaction, signal, @intFromPtr(action), 0, @sizeOf(linux.sigset_t)));
+}
+
+/// System calls that the signal interrupts go on, where they can.
+pub fn setSignalHandler(signal: u8, handler: *const SignalHandler, mask: linux.sigset_t) i32 {
+    const action: linux.Sigaction = .{
+        .handler = .{ .sigaction = handler },
+        .mask = mask,
+        .flags = linux.SA.SIGINFO | linux.SA.RESTART | linux.SA.ONSTACK,
+    };
+    return result(linux.sigaction(@enumFromInt(signal), &action, null));
+}
+
 pub fn socket(domain: u32, socket_type: u32, protocol: u32) i32 {
     return result(linux.socket(domain, socket_type, protocol));
 }
@@ -183,6 +252,10 @@ pub fn receive(descriptor: i32, memory: []u8, flags: u32) i32 {
     return result(linux.recvfrom(descriptor, memory.ptr, memory.len, flags, null, null));
 }
 
+pub fn receiveFrom(descriptor: i32, memory: []u8, flags: u32, address: *linux.sockaddr, length: *u32) i32 {
+    return result(linux.recvfrom(descriptor, memory.ptr, memory.len, flags, address, length));
+}
+
 /// The number of bytes that can be received at once.
 pub fn available(descriptor: i32) i32 {
     var count: i32 = 0;
@@ -192,6 +265,10 @@ pub fn available(descriptor: i32) i32 {
 
 pub fn send(descriptor: i32, memory: []const u8, flags: u32) i32 {
     return result(linux.sendto(descriptor, memory.ptr, memory.len, flags, null, 0));
+}
+
+pub fn sendTo(descriptor: i32, memory: []const u8, flags: u32, address: *const linux.sockaddr, length: u32) i32 {
+    return result(linux.sendto(descriptor, memory.ptr, memory.len, flags, address, length));
 }
 
 pub fn getOption(descriptor: i32, level: i32, name: u32, value: []u8) i32 {

@@ -14,6 +14,7 @@ const expectCode = support.expectCode;
 const expectErrno = support.expectErrno;
 
 const stream: u32 = @intFromEnum(abi.SocketType.stream);
+const datagram: u32 = @intFromEnum(abi.SocketType.datagram);
 
 fn number(option: abi.Option) u32 {
     return @intFromEnum(option);
@@ -163,6 +164,114 @@ test "a send that does not fit is partial" {
     try expect(sent > 0 and sent < memory.len);
     try expectCode(.out_of_bounds, socket.send(connection.client, memory, memory.len + 1, 0));
     try expectCode(.out_of_bounds, socket.send(connection.client, memory, std.math.maxInt(u64), 0));
+}
+
+/// A datagram socket bound to `wanted`, and the address that it has.
+const Endpoint = struct {
+    descriptor: i32,
+    address: abi.Address,
+
+    fn init(wanted: abi.Address) !Endpoint {
+        const descriptor = socket.open(wanted.domain, datagram, 0, false);
+        if (descriptor < 0) return error.SkipZigTest; // no such domain on this machine
+        errdefer _ = os.close(descriptor);
+        const bound = socket.bind(descriptor, &wanted);
+        if (bound == os.failure(.ADDRNOTAVAIL)) return error.SkipZigTest;
+        try expectEqual(0, bound);
+        var address: abi.Address = undefined;
+        try expectEqual(0, socket.localAddress(descriptor, &address));
+        return .{ .descriptor = descriptor, .address = address };
+    }
+
+    fn deinit(self: Endpoint) void {
+        _ = os.close(self.descriptor);
+    }
+
+    fn send(self: Endpoint, memory: []const u8, target: Endpoint) i32 {
+        return socket.sendTo(self.descriptor, memory, &target.address, 0);
+    }
+
+    fn receive(self: Endpoint, memory: []u8, flags: u32, sender: *abi.Address) !i32 {
+        const subject: Subject = try .init(.epoll);
+        defer subject.deinit();
+        try subject.expectOnly(try subject.register(self.descriptor, support.read), support.read);
+        return socket.receiveFrom(self.descriptor, memory, flags, sender);
+    }
+};
+
+fn expectDatagrams(first: abi.Address, second: abi.Address) !void {
+    const a: Endpoint = try .init(first);
+    defer a.deinit();
+    const b: Endpoint = try .init(second);
+    defer b.deinit();
+    var memory: [16]u8 = undefined;
+    var sender: abi.Address = undefined;
+    try expectErrno(.AGAIN, socket.receiveFrom(b.descriptor, &memory, 0, &sender));
+    try expectEqual(5, a.send("hello", b));
+    try expectEqual(0, a.send("", b));
+    try expectEqual(5, try b.receive(&memory, 0, &sender));
+    try expectEqualStrings("hello", memory[0..5]);
+    try expectEqual(a.address, sender);
+    sender = undefined;
+    try expectEqual(0, try b.receive(&memory, 0, &sender));
+    try expectEqual(a.address, sender);
+}
+
+test "datagrams over IPv4" {
+    try expectDatagrams(loopback(.inet), loopback(.inet));
+}
+
+test "datagrams over IPv6" {
+    try expectDatagrams(loopback(.inet6), loopback(.inet6));
+}
+
+test "datagrams between UNIX sockets" {
+    try expectDatagrams(unixAddress("\x00asyncdispatch-a"), unixAddress("\x00asyncdispatch-b"));
+}
+
+test "a datagram that does not fit tells its length, and the rest of it is gone" {
+    const addresses = [_]abi.Address{ loopback(.inet), unixAddress("\x00asyncdispatch-cut") };
+    for (addresses) |address| {
+        const a: Endpoint = try .init(address);
+        defer a.deinit();
+        var memory: [16]u8 = @splat(0);
+        var sender: abi.Address = undefined;
+        try expectEqual(10, a.send("0123456789", a));
+        try expectEqual(1, a.send("x", a));
+        try expectEqual(10, try a.receive(memory[0..0], abi.TransferFlag.peek, &sender));
+        try expectEqual(10, try a.receive(memory[0..4], 0, &sender));
+        try expectEqualStrings("0123\x00", memory[0..5]);
+        try expectEqual(1, try a.receive(&memory, 0, &sender));
+    }
+}
+
+test "a sender without a name has no domain" {
+    const receiver: Endpoint = try .init(unixAddress("\x00asyncdispatch-unnamed"));
+    defer receiver.deinit();
+    const sender = socket.open(receiver.address.domain, datagram, 0, false);
+    defer _ = os.close(sender);
+    try expectEqual(1, socket.sendTo(sender, "x", &receiver.address, 0));
+    var memory: [4]u8 = undefined;
+    var name: abi.Address = receiver.address;
+    try expectEqual(1, try receiver.receive(&memory, 0, &name));
+    try expectEqual(abi.Address{}, name);
+}
+
+test "a datagram that is too large is not sent" {
+    const a: Endpoint = try .init(loopback(.inet));
+    defer a.deinit();
+    const memory: [65_508]u8 = @splat(0);
+    try expectErrno(.MSGSIZE, a.send(&memory, a));
+    try expectEqual(65_507, a.send(memory[1..], a));
+}
+
+test "malformed targets of datagrams are refused" {
+    const a: Endpoint = try .init(loopback(.inet));
+    defer a.deinit();
+    var target = a.address;
+    target.length = 5;
+    try expectErrno(.INVAL, socket.sendTo(a.descriptor, "x", &target, 0));
+    try expectCode(.not_supported, socket.sendTo(a.descriptor, "x", &.{}, 0));
 }
 
 test "a send to a peer that is gone is EPIPE and no signal" {

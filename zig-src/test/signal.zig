@@ -1,0 +1,149 @@
+//! Signals, and what the process did with them before.
+
+const std = @import("std");
+const linux = std.os.linux;
+const os = @import("../os/linux.zig");
+const signal = @import("../watch/signal.zig");
+const support = @import("support.zig");
+const Subject = support.Subject;
+const expectEqual = std.testing.expectEqual;
+
+const usr1: i32 = @intFromEnum(linux.SIG.USR1);
+
+fn open(number: i32) !*signal.Watch {
+    var code: i32 = undefined;
+    const watch = signal.Watch.open(number, &code) orelse return error.NoWatch;
+    try expectEqual(0, code);
+    return watch;
+}
+
+/// To this very thread, so that it has been handled when this returns.
+fn raise(number: linux.SIG) void {
+    _ = linux.tgkill(linux.getpid(), linux.gettid(), number);
+}
+
+fn actionOf(number: i32) !os.SignalAction {
+    var action: os.SignalAction = undefined;
+    try expectEqual(0, os.signalAction(@intCast(number), &action));
+    return action;
+}
+
+test "a signal that comes several times is taken once" {
+    const watch = try open(usr1);
+    defer watch.free();
+    try expectEqual(0, watch.take());
+    for (0..3) |_| raise(.USR1);
+    const subject: Subject = try .init(.epoll);
+    defer subject.deinit();
+    try subject.expectOnly(try subject.register(watch.descriptor, support.read), support.read);
+    try expectEqual(1, watch.take());
+    try expectEqual(0, watch.take());
+}
+
+test "every watch of a signal is told, and those of others are not" {
+    const watches = [_]*signal.Watch{ try open(usr1), try open(usr1), try open(@intFromEnum(linux.SIG.USR2)) };
+    defer for (watches) |watch| watch.free();
+    raise(.USR1);
+    for (watches, [_]i32{ 1, 1, 0 }) |watch, expected| try expectEqual(expected, watch.take());
+    watches[0].close();
+    raise(.USR1);
+    try expectEqual(1, watches[1].take());
+}
+
+test "who handled the signal before is called as well, and is back after the last watch" {
+    var former: support.SignalCount(.USR1) = .init();
+    defer former.deinit();
+    const before = try actionOf(usr1);
+    const first = try open(usr1);
+    defer first.free();
+    const second = try open(usr1);
+    defer second.free();
+    raise(.USR1);
+    try expectEqual(1, former.get());
+    first.close();
+    first.close();
+    raise(.USR1);
+    try expectEqual(2, former.get());
+    second.close();
+    try expectEqual(before, try actionOf(usr1));
+    raise(.USR1);
+    try expectEqual(3, former.get());
+}
+
+test "an ignored signal and a default action come back too" {
+    for ([_]?linux.Sigaction.handler_fn{ linux.SIG.IGN, linux.SIG.DFL }) |handler| {
+        const action: linux.Sigaction = .{
+            .handler = .{ .handler = handler },
+            .mask = linux.sigemptyset(),
+            .flags = 0,
+        };
+        try expectEqual(0, linux.sigaction(.USR2, &action, null));
+        const number: i32 = @intFromEnum(linux.SIG.USR2);
+        const before = try actionOf(number);
+        const watch = try open(number);
+        raise(.USR2);
+        try expectEqual(1, watch.take());
+        watch.free();
+        try expectEqual(before, try actionOf(number));
+    }
+}
+
+test "a handler that was installed over ours stays, and the next watch calls it" {
+    const before = try actionOf(usr1);
+    defer _ = os.restoreSignalAction(@intCast(usr1), &before);
+    const first = try open(usr1);
+    const later: support.SignalCount(.USR1) = .init();
+    const second = try open(usr1);
+    raise(.USR1);
+    try expectEqual(1, first.take());
+    try expectEqual(1, second.take());
+    try expectEqual(1, later.get());
+    first.free();
+    second.free();
+    raise(.USR1);
+    try expectEqual(2, later.get());
+}
+
+test "signals that cannot be watched are EINVAL" {
+    const numbers = [_]i32{ 0, -1, 65, std.math.maxInt(i32), std.math.minInt(i32), 32, 33 };
+    var code: i32 = undefined;
+    for (numbers) |number| {
+        try expectEqual(null, signal.Watch.open(number, &code));
+        try support.expectErrno(.INVAL, code);
+    }
+    for ([_]linux.SIG{ .KILL, .STOP, .SEGV, .BUS, .ILL, .FPE }) |number| {
+        try expectEqual(null, signal.Watch.open(@intCast(@intFromEnum(number)), &code));
+        try support.expectErrno(.INVAL, code);
+    }
+}
+
+test "more watches than there is room for are EAGAIN" {
+    const before = try actionOf(usr1);
+    var watches: [signal.capacity]*signal.Watch = undefined;
+    for (&watches) |*watch| watch.* = try open(usr1);
+    var code: i32 = undefined;
+    try expectEqual(null, signal.Watch.open(usr1, &code));
+    try support.expectErrno(.AGAIN, code);
+    raise(.USR1);
+    for (watches) |watch| {
+        try expectEqual(1, watch.take());
+        watch.free();
+    }
+    try expectEqual(before, try actionOf(usr1));
+}
+
+test "watches come and go while the signal is raised from other threads" {
+    const Raiser = struct {
+        fn run(stop: *std.atomic.Value(bool)) void {
+            while (!stop.load(.monotonic)) _ = linux.kill(linux.getpid(), .USR1);
+        }
+    };
+    // What is left when a watch has gone and a signal is still under way.
+    var former: support.SignalCount(.USR1) = .init();
+    defer former.deinit();
+    var stop: std.atomic.Value(bool) = .init(false);
+    const thread: std.Thread = try .spawn(.{}, Raiser.run, .{&stop});
+    for (0..2000) |_| (try open(usr1)).free();
+    stop.store(true, .monotonic);
+    thread.join();
+}

@@ -1,0 +1,155 @@
+//! Signals as readiness: a handler for the one signal that writes to the eventfds of those who watch it.
+//!
+//! Not a signalfd: that needs the signal blocked in every thread of the process, and the engine's threads block
+//! none, so that the signal would still take its default action through one of them.
+
+const std = @import("std");
+const linux = std.os.linux;
+const abi = @import("../abi.zig");
+const os = @import("../os/linux.zig");
+const Pool = @import("pool.zig").Pool;
+
+/// How many watches there can be in a process, of all signals together.
+pub const capacity = 256;
+
+/// One watch of one signal. Several of the same signal are told all.
+pub const Watch = struct {
+    signal: u8,
+    /// Its place in `entries`.
+    place: u8,
+    descriptor: i32,
+
+    var pool: Pool(Watch) = .{};
+
+    /// null on failure, with the reason in `code`: EINVAL when the signal cannot be watched, EAGAIN when there
+    /// are too many watches.
+    pub fn open(number: i32, code: *i32) ?*Watch {
+        const self = pool.create() catch {
+            code.* = os.failure(.NOMEM);
+            return null;
+        };
+        code.* = self.start(number);
+        if (code.* == 0) return self;
+        pool.destroy(self);
+        return null;
+    }
+
+    fn start(self: *Watch, number: i32) i32 {
+        if (!isWatchable(number)) return os.failure(.INVAL);
+        const descriptor = os.eventCreate();
+        if (descriptor < 0) return descriptor;
+        self.* = .{ .signal = @intCast(number), .place = undefined, .descriptor = descriptor };
+        const code = self.enter();
+        if (code < 0) _ = os.close(descriptor);
+        return code;
+    }
+
+    fn enter(self: *Watch) i32 {
+        lock.lock();
+        defer lock.unlock();
+        self.place = for (&entries, 0..) |*entry, place| {
+            if (entry.load(.monotonic) == 0) break @intCast(place);
+        } else return os.failure(.AGAIN);
+        // Before the handler is there, so that it never finds nobody to tell.
+        entries[self.place].store(@bitCast(Entry{ .signal = self.signal, .descriptor = self.descriptor }), .seq_cst);
+        const code = install(self.signal);
+        if (code < 0) entries[self.place].store(0, .seq_cst);
+        if (code == 0) counts[self.signal] += 1;
+        return code;
+    }
+
+    /// 1 when the signal came since the last call, however often.
+    pub fn take(self: *const Watch) i32 {
+        const code = os.eventClear(self.descriptor);
+        if (code == os.failure(.AGAIN)) return 0;
+        return if (code < 0) code else 1;
+    }
+
+    /// Idempotent. With the last watch of a signal, what the process did with the signal before comes back.
+    pub fn close(self: *Watch) void {
+        if (self.descriptor < 0) return;
+        lock.lock();
+        defer lock.unlock();
+        counts[self.signal] -= 1;
+        if (counts[self.signal] == 0) restore(self.signal);
+        entries[self.place].store(0, .seq_cst);
+        // A handler that has already read the entry may be about to write.
+        while (running.load(.seq_cst) != 0) _ = linux.sched_yield();
+        _ = os.close(self.descriptor);
+        self.descriptor = -1;
+    }
+
+    pub fn free(self: *Watch) void {
+        self.close();
+        pool.destroy(self);
+    }
+};
+
+/// One word, so that a handler never sees half of one. 0 is a free place; the signal says so, since 0 is none.
+const Entry = packed struct(u64) {
+    signal: u32,
+    descriptor: i32,
+};
+
+const signal_count = 65;
+
+/// Guards the installing of handlers. The handler itself takes no lock: it may interrupt who holds it.
+var lock: os.Lock = .{};
+var counts: [signal_count]u32 = @splat(0);
+var formers: [signal_count]os.SignalAction = undefined;
+/// What the handler reads of `formers`, in a word.
+var former_handlers: [signal_count]std.atomic.Value(usize) = @splat(.init(0));
+var entries: [capacity]std.atomic.Value(u64) = @splat(.init(0));
+/// Handlers that are among the entries now.
+var running: std.atomic.Value(u32) = .init(0);
+
+fn isWatchable(number: i32) bool {
+    if (number < 1 or number >= signal_count) return false;
+    return switch (@as(linux.SIG, @enumFromInt(@as(u32, @intCast(number))))) {
+        // The kernel allows no handler.
+        .KILL, .STOP => false,
+        // Returning from the handler would run the faulty instruction again, for ever.
+        .ILL, .BUS, .FPE, .SEGV => false,
+        // 32 and 33 are the C library's own, for cancelling threads and for setuid.
+        else => number != 32 and number != 33,
+    };
+}
+
+/// The caller holds the lock. Also puts our handler back in front of one that was installed over it.
+fn install(number: u8) i32 {
+    var current: os.SignalAction = undefined;
+    const code = os.signalAction(number, &current);
+    if (code < 0) return code;
+    if (handlerOf(&current) == @intFromPtr(&onSignal)) return 0;
+    formers[number] = current;
+    // First, for the handler may be called at once.
+    former_handlers[number].store(handlerOf(&current), .seq_cst);
+    return os.setSignalHandler(number, &onSignal, current.mask);
+}
+
+/// The caller holds the lock. What somebody else has installed over our handler stays.
+fn restore(number: u8) void {
+    var current: os.SignalAction = undefined;
+    if (os.signalAction(number, &current) < 0) return;
+    if (handlerOf(&current) == @intFromPtr(&onSignal)) _ = os.restoreSignalAction(number, &formers[number]);
+}
+
+fn handlerOf(action: *const os.SignalAction) usize {
+    return @intFromPtr(action.handler);
+}
+
+/// Runs in whichever thread the signal interrupted: atomics and `write`, nothing else. Then calls who handled the
+/// signal before; the three arguments do no harm to a handler that takes one.
+fn onSignal(signal: linux.SIG, info: *const linux.siginfo_t, context: ?*anyopaque) callconv(.c) void {
+    const number = @intFromEnum(signal);
+    _ = running.fetchAdd(1, .seq_cst);
+    for (&entries) |*entry| {
+        const found: Entry = @bitCast(entry.load(.seq_cst));
+        if (found.signal == number) _ = os.eventRaise(found.descriptor);
+    }
+    const former = former_handlers[number].load(.seq_cst);
+    _ = running.fetchSub(1, .seq_cst);
+    if (former <= os.signal_ignored) return;
+    const handler: *const os.SignalHandler = @ptrFromInt(former);
+    handler(signal, info, context);
+}
