@@ -226,20 +226,14 @@ export class FutureStream<T> implements AsyncIterable<T> {
    * stream ends: what was not read is dropped, and waiting writes fail as those after the end do.
    */
   readable(): ReadableStream<T> {
-    let last: Future<unknown> | undefined;
     return new ReadableStream<T>(
       {
         pull: async (controller) => {
-          const read = this.read();
-          last = read;
-          const [more, value] = await read;
+          const [more, value] = await this.read();
           if (more) controller.enqueue(value);
           else controller.close();
         },
-        cancel: (reason) => {
-          last?.cancel(reason);
-          this.abandon();
-        },
+        cancel: () => this.abandon(),
       },
       // Nothing is read ahead: the queue is this stream.
       { highWaterMark: 0 },
