@@ -1,5 +1,5 @@
 import { describe, expect, test } from "bun:test";
-import { all, async, drain, Future, newFuture, sleepAsync, waitFor } from "../src/index.ts";
+import { all, async, drain, Future, newFuture, newFutureVar, sleepAsync, waitFor } from "../src/index.ts";
 import { expectThrow, onEachBackend, thrownBy } from "./backends.ts";
 
 /** A future that has failed with `error`. */
@@ -100,6 +100,7 @@ onEachBackend(() => {
           ["middle a", "outer a"],
           ["middle b", "outer b"],
         ]);
+        expect(asyncStackOf(shared)).toEqual([""]);
       },
     );
 
@@ -133,6 +134,18 @@ onEachBackend(() => {
       await helper().catch(() => inner());
     });
     expect(asyncStackOf(outer())).toEqual(["inner", "outer"]);
+  });
+
+  test("asyncStack of a FutureVar's second failure has nothing of the first", () => {
+    const variable = newFutureVar<void>();
+    variable.fail(awaiting("first", () => failedWith(new Error("first")))().readError());
+    variable.clean();
+    variable.fail(new Error("second"));
+    // biome-ignore lint/correctness/useYield: the error comes before any await
+    const reader = async(function* reader(): Generator<Future<void>, void> {
+      variable.read();
+    });
+    expect(asyncStackOf(reader())).toEqual(["reader"]);
   });
 
   test("asyncStack of what a body caught does not show in the errors that it throws later", () => {
