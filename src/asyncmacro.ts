@@ -35,21 +35,42 @@ export function async<A extends unknown[], T>(proc: (...args: A) => Body<T> | Pr
   if (typeof proc !== "function") throw new TypeError(`Expected a function, got ${typeName(proc)}`);
   const name = proc.name || "anonymous";
   // The body of a generator only runs when it is driven, and it has no awaits of its own.
-  const isNative = !((proc as unknown) instanceof GeneratorFunction);
-  const start = function (this: unknown, ...args: A): Future<T> {
-    const procedure = isNative ? {} : undefined;
+  const start = (proc as unknown) instanceof GeneratorFunction ? startGenerator : startNative;
+
+  function startGenerator(this: unknown, ...args: A): Future<T> {
+    let body: Body<T>;
+    try {
+      body = proc.apply(this, args) as Body<T>;
+    } catch (error) {
+      return failFrom(undefined, new Future<T>(name), error);
+    }
+    // Indexed, so that the engine needs no array for the arguments.
+    for (let i = 0; i < args.length; i++) {
+      if (args[i] instanceof FutureVar) {
+        body = ending(body, args.filter(isFutureVar));
+        break;
+      }
+    }
+    const coroutine = new Coroutine(body, name);
+    coroutine.resume();
+    return coroutine;
+  }
+
+  function startNative(this: unknown, ...args: A): Future<T> {
+    const procedure = {};
     let body: Body<T> | Promise<T>;
     try {
-      body = procedure === undefined ? proc.apply(this, args) : runNative(procedure, () => proc.apply(this, args));
+      body = runNative(procedure, () => proc.apply(this, args));
     } catch (error) {
       return failFrom(procedure, new Future<T>(name), error);
     }
-    const vars = args.some(isFutureVar) ? args.filter(isFutureVar) : undefined;
-    if (!isGenerator(body)) return follow(procedure, vars === undefined ? body : endingNative(body, vars), name);
-    const coroutine = new Coroutine(vars === undefined ? body : ending(body, vars), name);
+    const vars = args.filter(isFutureVar);
+    if (!isGenerator(body)) return follow(procedure, vars.length === 0 ? body : endingNative(body, vars), name);
+    const coroutine = new Coroutine(vars.length === 0 ? body : ending(body, vars), name);
     coroutine.resume();
     return coroutine;
-  };
+  }
+
   return Object.defineProperty(start, "name", { value: name });
 }
 
