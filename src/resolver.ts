@@ -5,6 +5,7 @@ import { Future } from "./asyncfutures.ts";
 import type { Dispatcher } from "./dispatcher.ts";
 import { type CancelledError, IOError, OSError } from "./errors.ts";
 import { AddressLayout, LookupLayout, Readiness } from "./native/abi.ts";
+import { adoptMemory } from "./native/memory.ts";
 import type { AsyncFD } from "./native/selector.ts";
 import { callFailure, errno, socket, succeeded } from "./native/socket.ts";
 import { CallbackWaiter, type Watch } from "./watch.ts";
@@ -89,6 +90,8 @@ function immediately(lookup: () => NativeAddress[]): Future<NativeAddress[]> {
 class Resolver {
   private readonly dispatcher: Dispatcher;
   private readonly pointer: Pointer;
+  /** Owns the native resolver, which is freed with it; nothing reads it. */
+  protected readonly owner: ArrayBuffer;
   private readonly pending = new Map<number, Lookup>();
   private readonly memory = new Uint8Array(LookupLayout.size);
   private readonly watch: Watch;
@@ -101,6 +104,7 @@ class Resolver {
     if (pointer === null) throw callFailure(code[0] as number, "eventfd");
     this.dispatcher = dispatcher;
     this.pointer = pointer;
+    this.owner = adoptMemory(pointer, 0, 1, pointer, socket.resolver_free_address() as Pointer);
     this.watch = dispatcher.register(socket.resolver_descriptor(pointer) as AsyncFD, true);
     dispatcher.own(this);
   }

@@ -99,7 +99,10 @@ describe("multisync", () => {
 describe("the package", () => {
   test.each([
     ["asyncdispatch", "multisync awaited newFutureStream newFutureVar readAll asyncBackend getFuturesInProgress"],
-    ["asyncdispatch/asyncfutures", "newFuture newFutureVar getCallSoonProc setCallSoonProc getFuturesInProgress"],
+    [
+      "asyncdispatch/asyncfutures",
+      "newFuture newFutureVar getCallSoonProc setCallSoonProc getFuturesInProgress sleepAsync withTimeout",
+    ],
     ["asyncdispatch/asyncmacro", "async multisync awaited"],
     ["asyncdispatch/asyncstreams", "FutureStream newFutureStream readAll"],
     ["asyncdispatch/backend", "asyncBackend"],

@@ -303,7 +303,7 @@ onEachBackend(() => {
     expect(failureOf(future)).toMatchObject({ errorCode: 104 });
   });
 
-  test("send to a peer that is gone succeeds with SafeDisconn (R21)", () => {
+  test("send to a peer that is gone succeeds with SafeDisconn, although the data is lost (Q23, R21)", () => {
     const [a, b] = connectedPair();
     reset(a);
     waitFor(send(b, "lost"));

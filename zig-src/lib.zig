@@ -126,11 +126,6 @@ pub export fn socket_receive(descriptor: i32, memory: ?[*]u8, memory_length: u64
     return socket.receive(descriptor, all[0..@min(all.len, size)], flags);
 }
 
-/// The number of bytes that `socket_receive` would give now.
-pub export fn socket_available(descriptor: i32) i32 {
-    return os.available(descriptor);
-}
-
 pub export fn socket_send(descriptor: i32, memory: ?[*]const u8, memory_length: u64, offset: u64, flags: u32) i32 {
     return socket.send(descriptor, constSlice(memory, memory_length), offset, flags);
 }
@@ -200,6 +195,16 @@ pub export fn resolver_take(self: *Resolver, lookup: *abi.Lookup) i32 {
 
 pub export fn resolver_close(self: *Resolver) void {
     self.close();
+}
+
+/// The deallocator of the array buffer that JavaScript makes of the resolver, which is the context.
+pub export fn resolver_free(_: ?*anyopaque, context: ?*anyopaque) void {
+    const self: *Resolver = @ptrCast(@alignCast(context orelse return));
+    self.free();
+}
+
+pub export fn resolver_free_address() ?*const anyopaque {
+    return &resolver_free;
 }
 
 pub export fn resolve_now(

@@ -15,14 +15,16 @@ const running_max = 4;
 
 /// Lookups that run in threads of their own. `descriptor` is readable when one has finished.
 pub const Resolver = struct {
+    /// -1 once it is closed: by the owner, or by the last running thread after it, so that a late thread
+    /// never writes to a number that has a new owner.
     event: i32,
-    /// One for the owner, one per running thread. Who gives back the last one closes the event, so that
-    /// a late thread never writes to a number that has a new owner.
-    references: std.atomic.Value(u32) = .init(1),
 
-    /// Guards everything below.
+    /// Guards the event and everything below.
     lock: os.Lock = .{},
+    /// The owner wants no more results.
     closed: bool = false,
+    /// The owner has let go; who ends last, owner or thread, frees the memory.
+    freed: bool = false,
     running: u32 = 0,
     waiting: Queue = .{},
     finished: Queue = .{},
@@ -43,17 +45,28 @@ pub const Resolver = struct {
         return self;
     }
 
-    /// Ends the owner's use. Lookups that run end in their threads, and nobody sees their results.
+    /// Lookups that run end in their threads, and nobody sees their results. May be called again.
     pub fn close(self: *Resolver) void {
         self.lock.lock();
+        defer self.lock.unlock();
         self.closed = true;
         self.waiting.clear();
         self.finished.clear();
+        self.closeEventWhenIdle();
+    }
+
+    /// Ends the owner's use.
+    pub fn free(self: *Resolver) void {
+        self.close();
+        self.lock.lock();
+        self.freed = true;
+        const is_last = self.running == 0;
         self.lock.unlock();
-        self.release();
+        if (is_last) allocator.destroy(self);
     }
 
     pub fn start(self: *Resolver, question: Question, ticket: u32) i32 {
+        if (self.closed) return @intFromEnum(abi.Code.closed);
         if (!question.isValid()) return os.failure(.INVAL);
         const request = Request.create(question, ticket) catch return os.failure(.NOMEM);
         self.lock.lock();
@@ -90,7 +103,6 @@ pub const Resolver = struct {
         var thread: pthread_t = undefined;
         const errno = pthread_create(&thread, null, run, self);
         if (errno != 0) return -errno;
-        _ = self.references.fetchAdd(1, .monotonic);
         self.running += 1;
         _ = pthread_detach(thread);
         return 0;
@@ -102,17 +114,30 @@ pub const Resolver = struct {
             lookUp(request.question(), &request.lookup);
             self.finish(request);
         }
-        self.release();
         return null;
     }
 
-    /// The next lookup for a running thread, which ends when there is none.
+    /// The next lookup for a running thread. null ends the thread, which must not touch the resolver again:
+    /// looking and ending are one step, so that `start` can count on a thread that it sees running.
     fn next(self: *Resolver) ?*Request {
         self.lock.lock();
-        defer self.lock.unlock();
-        const request = self.waiting.pop();
-        if (request == null) self.running -= 1;
-        return request;
+        if (self.waiting.pop()) |request| {
+            self.lock.unlock();
+            return request;
+        }
+        self.running -= 1;
+        self.closeEventWhenIdle();
+        const is_last = self.freed and self.running == 0;
+        self.lock.unlock();
+        if (is_last) allocator.destroy(self);
+        return null;
+    }
+
+    /// The caller holds the lock.
+    fn closeEventWhenIdle(self: *Resolver) void {
+        if (!self.closed or self.running > 0 or self.event < 0) return;
+        _ = os.close(self.event);
+        self.event = -1;
     }
 
     fn finish(self: *Resolver, request: *Request) void {
@@ -122,12 +147,6 @@ pub const Resolver = struct {
         self.finished.push(request);
         // EAGAIN, the only failure, says that it has been raised very often already.
         _ = os.eventRaise(self.event);
-    }
-
-    fn release(self: *Resolver) void {
-        if (self.references.fetchSub(1, .acq_rel) != 1) return;
-        _ = os.close(self.event);
-        allocator.destroy(self);
     }
 };
 

@@ -1,4 +1,5 @@
-// The module `asyncdispatch/asyncfutures`: futures without a loop, whose callbacks are microtasks until there is one.
+// The module `asyncdispatch/asyncfutures`. In `../asyncfutures.ts`, futures do without the loop that timeouts need.
+export { sleepAsync, withTimeout } from "../asyncdispatch/loop.ts";
 export {
   all,
   and,

@@ -1,6 +1,6 @@
 // Generated from zig-src/abi.zig by `zig build abi`; do not edit.
 
-export const ABI_VERSION = 2;
+export const ABI_VERSION = 3;
 export const EVENT_CAPACITY = 65536;
 export const LOOKUP_ADDRESS_CAPACITY = 32;
 
@@ -128,7 +128,6 @@ export const symbols = {
   socket_local_address: { args: ["i32", "buffer"], returns: "i32" },
   socket_peer_address: { args: ["i32", "buffer"], returns: "i32" },
   socket_receive: { args: ["i32", "buffer", "buffer_length", "u32", "u32"], returns: "i32" },
-  socket_available: { args: ["i32"], returns: "i32" },
   socket_send: { args: ["i32", "buffer", "buffer_length", "u64", "u32"], returns: "i32" },
   socket_receive_from: { args: ["i32", "buffer", "buffer_length", "u32", "u32", "buffer"], returns: "i32" },
   socket_send_to: { args: ["i32", "buffer", "buffer_length", "buffer", "u32"], returns: "i32" },
@@ -141,6 +140,8 @@ export const symbols = {
   resolver_start: { args: ["ptr", "buffer", "buffer_length", "u32", "u32", "u32", "u32"], returns: "i32" },
   resolver_take: { args: ["ptr", "buffer"], returns: "i32" },
   resolver_close: { args: ["ptr"], returns: "void" },
+  resolver_free: { args: ["ptr", "ptr"], returns: "void" },
+  resolver_free_address: { args: [], returns: "ptr" },
   resolve_now: { args: ["buffer", "buffer_length", "u32", "u32", "u32", "buffer"], returns: "i32" },
   resolve_error_text: { args: ["i32"], returns: "cstring" },
   event_create: { args: ["buffer", "buffer"], returns: "ptr" },

@@ -55,7 +55,7 @@ test "a failed lookup has a status and a text" {
 test "names that no lookup can hold are refused" {
     var lookup: abi.Lookup = undefined;
     const resolver = try create();
-    defer resolver.close();
+    defer resolver.free();
     for ([_][]const u8{ "a\x00b", "x" ** 1025 }) |name| {
         try expectErrno(.INVAL, resolver_file.resolveNow(ask(name, .inet), &lookup));
         try expectErrno(.INVAL, resolver.start(ask(name, .inet), 1));
@@ -69,7 +69,7 @@ test "every lookup is taken once, whatever the order" {
     const subject: Subject = try .init(.epoll);
     defer subject.deinit();
     const resolver = try create();
-    defer resolver.close();
+    defer resolver.free();
     const handle = try subject.register(resolver.event, support.read);
     for (0..total) |ticket| try expectEqual(0, resolver.start(ask("127.0.0.1", .inet), @intCast(ticket)));
 
@@ -93,7 +93,7 @@ test "closing amid lookups closes the event with the last thread" {
     for (0..50) |_| {
         const resolver = try create();
         for (0..10) |ticket| _ = resolver.start(ask("localhost", .inet), @intCast(ticket));
-        resolver.close();
+        resolver.free();
     }
     // The threads end in their own time.
     const subject: Subject = try .init(.select);
