@@ -21,6 +21,8 @@ export class Watch implements Handle {
   writers: WaiterRing = undefined;
   /** Waiters in both rings, and the one that is being called. */
   waiterCount = 0;
+  /** The last receive gave so much that the next is worth memory of its own. */
+  receivesMuch = false;
   /** Operations that completed in a row without the loop having looked at the descriptor. */
   synchronousCompletions = 0;
   /** A listening socket whose last `accept` gave a connection: there may be another. */

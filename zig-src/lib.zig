@@ -126,6 +126,11 @@ pub export fn socket_receive(descriptor: i32, memory: ?[*]u8, memory_length: u64
     return socket.receive(descriptor, all[0..@min(all.len, size)], flags);
 }
 
+/// The number of bytes that `socket_receive` would give now.
+pub export fn socket_available(descriptor: i32) i32 {
+    return os.available(descriptor);
+}
+
 pub export fn socket_send(descriptor: i32, memory: ?[*]const u8, memory_length: u64, offset: u64, flags: u32) i32 {
     return socket.send(descriptor, constSlice(memory, memory_length), offset, flags);
 }

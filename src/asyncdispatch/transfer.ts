@@ -79,15 +79,29 @@ class Receive extends Operation<Buffer> {
     this.size = size;
   }
 
-  ready({ fd }: Watch): boolean {
-    const memory = receiveArena();
-    const received = native.socket_receive(fd, memory, memory, this.size, this.flags);
-    if (received >= 0) this.complete(copyOf(memory, received));
+  ready(watch: Watch): boolean {
+    const own = watch.receivesMuch ? memoryFor(watch.fd, this.size) : undefined;
+    const memory = own ?? receiveArena();
+    const received = native.socket_receive(watch.fd, memory, memory, this.size, this.flags);
+    watch.receivesMuch = received >= MUCH;
+    if (received >= 0) this.complete(own?.length === received ? own : copyOf(memory, received));
     else if (received === -errno.EAGAIN) return false;
     else if (isDisconnection(this.flags, -received)) this.complete(Buffer.alloc(0));
     else this.fail(callFailure(received, "recv"));
     return true;
   }
+}
+
+/**
+ * A connection that delivers so much at once is asked how much there is, and receives it into memory of just that
+ * size: for this much, the copy out of the arena costs more than the question.
+ */
+const MUCH = 64 * 1024;
+
+/** Memory for what is there; undefined when there is nothing, or an end, or an error. */
+function memoryFor(fd: AsyncFD, size: number): Buffer | undefined {
+  const available = native.socket_available(fd);
+  return available > 0 ? Buffer.allocUnsafeSlow(Math.min(available, size, ARENA_SIZE)) : undefined;
 }
 
 export function copyOf(memory: Buffer, length: number): Buffer {

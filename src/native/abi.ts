@@ -128,6 +128,7 @@ export const symbols = {
   socket_local_address: { args: ["i32", "buffer"], returns: "i32" },
   socket_peer_address: { args: ["i32", "buffer"], returns: "i32" },
   socket_receive: { args: ["i32", "buffer", "buffer_length", "u32", "u32"], returns: "i32" },
+  socket_available: { args: ["i32"], returns: "i32" },
   socket_send: { args: ["i32", "buffer", "buffer_length", "u64", "u32"], returns: "i32" },
   socket_receive_from: { args: ["i32", "buffer", "buffer_length", "u32", "u32", "buffer"], returns: "i32" },
   socket_send_to: { args: ["i32", "buffer", "buffer_length", "buffer", "u32"], returns: "i32" },

@@ -256,6 +256,13 @@ pub fn receiveFrom(descriptor: i32, memory: []u8, flags: u32, address: *linux.so
     return result(linux.recvfrom(descriptor, memory.ptr, memory.len, flags, address, length));
 }
 
+/// The number of bytes that can be received at once.
+pub fn available(descriptor: i32) i32 {
+    var count: i32 = 0;
+    const failed = result(linux.ioctl(descriptor, linux.T.FIONREAD, @intFromPtr(&count)));
+    return if (failed < 0) failed else count;
+}
+
 pub fn send(descriptor: i32, memory: []const u8, flags: u32) i32 {
     return result(linux.sendto(descriptor, memory.ptr, memory.len, flags, null, 0));
 }
