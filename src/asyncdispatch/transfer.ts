@@ -96,7 +96,7 @@ class Receive extends Operation<Buffer> {
  * A connection that delivers so much at once is asked how much there is, and receives it into memory of just that
  * size: for this much, the copy out of the arena costs more than the question.
  */
-const MUCH = 64 * 1024;
+const MUCH = 8 * 1024;
 
 /** Memory for what is there; undefined when there is nothing, or an end, or an error. */
 function memoryFor(fd: AsyncFD, size: number): Buffer | undefined {
