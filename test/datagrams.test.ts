@@ -385,10 +385,10 @@ onEachBackend(() => {
       const [a, b] = connectedPair();
       waitFor(send(b, "kept"));
       expect(() => recvFrom(a, 10)).toThrow(
-        new AssertionDefect("Cannot `recvFrom` on a stream socket. Use `recv` or `recvInto` instead"),
+        new AssertionDefect("Cannot `recvFrom` on a TCP socket. Use `recv` or `recvInto` instead"),
       );
       expect(() => sendTo(a, "x", SockAddr.of("127.0.0.1", 9))).toThrow(
-        new AssertionDefect("Cannot `sendTo` on a stream socket. Use `send` instead"),
+        new AssertionDefect("Cannot `sendTo` on a TCP socket. Use `send` instead"),
       );
       expect(waitFor(recv(a, 10)).toString()).toBe("kept");
     });

@@ -11,6 +11,7 @@ import {
   getIoHandler,
   hasPendingOperations,
   IOSelectorsException,
+  maxDescriptors,
   newDispatcher,
   newFuture,
   poll,
@@ -69,6 +70,11 @@ onEachBackend((selector) => {
     closeSync(fd);
     expectThrow(() => register(fd), IOSelectorsException, "Bad file descriptor (code: 9)");
     expect(contains(fd)).toBe(false);
+  });
+
+  test("register of a number that no descriptor of the process can have raises an IOSelectorsException", () => {
+    const message = "Maximum number of descriptors is exhausted!";
+    expectThrow(() => register((maxDescriptors() + 1) as AsyncFD), IOSelectorsException, message);
   });
 
   test("register what is no descriptor raises a TypeError or a ValueError", () => {

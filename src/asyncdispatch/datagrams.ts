@@ -264,7 +264,7 @@ const optionValue = new Int32Array(1);
 function requireBoundaries(watch: Watch, name: string, instead: string): void {
   const result = native.socket_get_option(watch.fd, Option.socketType, optionValue);
   if (result >= 0 && optionValue[0] === SocketType.stream) {
-    throw new AssertionDefect(`Cannot \`${name}\` on a stream socket. Use ${instead} instead`);
+    throw new AssertionDefect(`Cannot \`${name}\` on a TCP socket. Use ${instead} instead`);
   }
   watch.keepsBoundaries = true;
 }

@@ -1,20 +1,23 @@
 import { getGlobalDispatcher } from "../dispatcher.ts";
-import { AssertionDefect, typeName } from "../errors.ts";
+import { AssertionDefect, IOSelectorsException, typeName } from "../errors.ts";
 import { Readiness } from "../native/abi.ts";
 import type { AsyncFD } from "../native/selector.ts";
 import { requireDescriptor } from "../reactor.ts";
 import { type Callback, CallbackWaiter } from "../watch.ts";
 import { AsyncEvent } from "./events.ts";
+import { maxDescriptors } from "./loop.ts";
 
 /**
  * Registers a descriptor with the global dispatcher, without interest. Its blocking mode stays as it is. Nim:
  * `register`.
  *
  * @throws AssertionDefect `Descriptor N already registered`
- * @throws IOSelectorsException when it is not open
+ * @throws IOSelectorsException when it is not open, or larger than a descriptor of this process can be
  * @throws TypeError, ValueError when it is no descriptor at all
  */
 export function register(fd: AsyncFD): void {
+  requireDescriptor(fd);
+  if (fd > maxDescriptors()) throw new IOSelectorsException("Maximum number of descriptors is exhausted!");
   getGlobalDispatcher().register(fd);
 }
 
