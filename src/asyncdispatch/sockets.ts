@@ -14,7 +14,7 @@ import type { AsyncFD } from "../native/selector.ts";
 import { errno, socket as native, succeeded } from "../native/socket.ts";
 import { requireDescriptor } from "../reactor.ts";
 import { resolveNow } from "../resolver.ts";
-import { takeAll, type Waiter, type Watch } from "../watch.ts";
+import { takeAll, type Watch } from "../watch.ts";
 
 /** Kinds of sockets. Nim: `SockType`. */
 export const SockType = {
@@ -233,17 +233,17 @@ export function closeSocket(socket: AsyncFD): void {
   const dispatcher = getGlobalDispatcher();
   const watch = dispatcher.watch(socket);
   dispatcher.forget(watch, true);
-  const waiters = [...takeAll(watch.readers), ...takeAll(watch.writers)];
-  watch.readers = undefined;
-  watch.writers = undefined;
   try {
-    if (waiters.length > 0) dismiss(watch, waiters);
+    if (watch.readers !== undefined || watch.writers !== undefined) dismissWaiters(watch);
   } finally {
     native.socket_close(socket);
   }
 }
 
-function dismiss(watch: Watch, waiters: Waiter[]): void {
+function dismissWaiters(watch: Watch): void {
+  const waiters = [...takeAll(watch.readers), ...takeAll(watch.writers)];
+  watch.readers = undefined;
+  watch.writers = undefined;
   const error = new OSError(errno.EBADF, "close");
   const callbacks = waiters.filter((waiter) => !waiter.abandon(error));
   if (callbacks.length === 0) return;
