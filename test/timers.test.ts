@@ -140,10 +140,11 @@ onEachBackend(() => {
 
   test("timers fire in the order of their deadlines, whatever the order in which they are started", () => {
     const fired: number[] = [];
-    const delays = [20, 5, 15, 10, 25];
+    // So far apart that a busy machine does not start the later one first.
+    const delays = [160, 40, 120, 80, 200];
     for (const ms of delays) sleepAsync(ms).addCallback(() => fired.push(ms));
-    waitFor(sleepAsync(30));
-    expect(fired).toEqual([5, 10, 15, 20, 25]);
+    waitFor(sleepAsync(240));
+    expect(fired).toEqual([40, 80, 120, 160, 200]);
   });
 
   test("a timer that is started by a continuation of another is waited for", () => {
