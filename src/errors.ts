@@ -26,6 +26,8 @@ function named(name: string, { prototype }: { prototype: Error }): void {
 export interface OSErrorDetails {
   readonly address?: string;
   readonly port?: number;
+  /** The file's. */
+  readonly path?: string | undefined;
   /** A second line of the message, as in Nim's `newOSError(code, additionalInfo)`. */
   readonly info?: string;
   /** Replaces the name looked up from the errno, where the error is not an errno (a resolver's). */
@@ -47,11 +49,13 @@ export class OSError extends Error {
   readonly syscall: string;
   readonly address?: string;
   readonly port?: number;
+  /** The file that it is about, such as `"/etc/hosts"`. */
+  readonly path?: string;
 
   /** @param errorCode the errno, positive */
   constructor(errorCode: number, syscall: string, details: OSErrorDetails = {}) {
     const code = details.code ?? errnoName(errorCode);
-    const place = details.address === undefined ? "" : ` ${endpoint(details.address, details.port)}`;
+    const place = placeOf(details);
     super(`${syscall} ${code}${place}${details.info === undefined ? "" : `\nAdditional info: ${details.info}`}`);
     this.errno = -errorCode;
     this.errorCode = errorCode;
@@ -59,11 +63,13 @@ export class OSError extends Error {
     this.syscall = syscall;
     if (details.address !== undefined) this.address = details.address;
     if (details.port !== undefined) this.port = details.port;
+    if (details.path !== undefined) this.path = details.path;
   }
 }
 
-function endpoint(address: string, port: number | undefined): string {
-  return port === undefined ? address : `${address}:${port}`;
+function placeOf({ address, port, path }: OSErrorDetails): string {
+  if (address === undefined) return path === undefined ? "" : ` ${path}`;
+  return port === undefined ? ` ${address}` : ` ${address}:${port}`;
 }
 
 /** An argument of the right type whose value cannot be used, or a call in the wrong state. Nim: `ValueError`. */
