@@ -1,6 +1,8 @@
 import { expect, test } from "bun:test";
 import { join } from "node:path";
 import packageJson from "../package.json" with { type: "json" };
+import { AsyncFile } from "../src/asyncfile.ts";
+import * as asyncnet from "../src/asyncnet.ts";
 import type { AsyncFD, Callback, FutureInfo, PDispatcher, Port } from "../src/index.ts";
 import { AsyncEvent, Dispatcher, FutureError, newFuture, newFutureStream, newFutureVar } from "../src/index.ts";
 
@@ -19,6 +21,11 @@ const NIM_NAMES: Record<string, string> = {
   asyncstreams:
     "FutureStream callback= complete fail failed finished len newFutureStream read write FutureStream.error",
   asyncmacro: "async await multisync yield",
+  asyncnet: `AsyncSocket newAsyncSocket dial connect connectUnix bindUnix recv recvInto recvLine recvLineInto send sendTo
+    recvFrom accept acceptAddr bindAddr listen getLocalAddr getPeerAddr getSockOpt setSockOpt getFd isClosed
+    hasDataBuffered close isSsl wrapSocket wrapConnectedSocket sslHandle getPeerCertificates`,
+  asyncfile: `AsyncFile openAsync newAsyncFile read readBuffer readAll readLine write writeBuffer getFilePos setFilePos
+    getFileSize setFileSize close writeFromStream readToStream`,
 };
 
 /** The types that the tables name and that are no classes. `npm run check` finds a name that is none. */
@@ -45,6 +52,9 @@ const receivers: Record<string, object> = {
   event: AsyncEvent.prototype,
   dispatcher: Dispatcher.prototype,
   error: new FutureError("", newFuture()),
+  asyncnet,
+  asyncSocket: asyncnet.AsyncSocket.prototype,
+  asyncFile: AsyncFile.prototype,
 };
 
 /** Forms that are words of the language and no names. */
