@@ -195,18 +195,31 @@ const connectTo = async(function* connect(watch: Watch, request: LookupRequest, 
   if (request.socketType === SockType.SOCK_STREAM && isConnected(watch.fd)) {
     throw new OSError(errno.EISCONN, "connect", endpointDetails(request.domain, request.address, port));
   }
+  return yield* tryEachAddress(request, port, (target) => connectOnce(watch, target));
+});
+
+/**
+ * Looks a host up and makes an attempt with each of its addresses in turn, until one succeeds; within a procedure.
+ *
+ * @returns the value of the attempt that succeeded; raises the error of the lookup, or of the last attempt
+ */
+export function* tryEachAddress<T>(
+  request: LookupRequest,
+  port: Port,
+  attempt: (target: NativeAddress) => Future<T>,
+): Generator<Future<unknown>, T> {
   let last: unknown;
   for (const target of yield* resolve(getGlobalDispatcher(), request)) {
     target.port = port;
     try {
-      return yield* connectOnce(watch, target);
+      return yield* attempt(target);
     } catch (error) {
       if (error instanceof CancelledError) throw error;
       last = error;
     }
   }
   throw last;
-});
+}
 
 /**
  * Makes a socket and connects it to a host: IPv4 or IPv6, each of the host's addresses in turn. The name is
@@ -232,17 +245,7 @@ export function dial(
 }
 
 const dialTo = async(function* dial(request: LookupRequest, port: Port) {
-  let last: unknown;
-  for (const target of yield* resolve(getGlobalDispatcher(), request)) {
-    target.port = port;
-    try {
-      return yield* dialOnce(target, request);
-    } catch (error) {
-      if (error instanceof CancelledError) throw error;
-      last = error;
-    }
-  }
-  throw last;
+  return yield* tryEachAddress(request, port, (target) => dialOnce(target, request));
 });
 
 const dialOnce = async(function* dialAddress(target: NativeAddress, { socketType, protocol }: LookupRequest) {
