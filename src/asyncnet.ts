@@ -1,7 +1,7 @@
 import { Domain, type Port } from "./address.ts";
 import * as connections from "./asyncdispatch/connections.ts";
 import * as sockets from "./asyncdispatch/sockets.ts";
-import { type InheritableOption, Protocol, requireInteger, SockType } from "./asyncdispatch/sockets.ts";
+import { type InheritableOption, type Protocol, requireInteger, SockType } from "./asyncdispatch/sockets.ts";
 import type { Future } from "./asyncfutures.ts";
 import { async } from "./asyncmacro.ts";
 import { AsyncSocket } from "./asyncsocket.ts";
@@ -56,7 +56,7 @@ export function newAsyncSocket(
   if (domain !== null && typeof domain === "object") return wrap(domain.fd, requireBuffered(domain));
   const buffered = requireBuffered(options);
   const fd = sockets.createAsyncNativeSocket(domain, sockType, protocol, options);
-  return new AsyncSocket(fd, domain, sockType, protocol ?? protocolOf(domain, sockType), buffered);
+  return new AsyncSocket(fd, domain, sockType, protocol ?? sockets.defaultProtocol(domain, sockType), buffered);
 }
 
 function wrap(fd: AsyncFD, buffered: boolean): AsyncSocket {
@@ -64,11 +64,7 @@ function wrap(fd: AsyncFD, buffered: boolean): AsyncSocket {
   requireInteger(fd, 0, 2 ** 31 - 1);
   const domain = sockets.domainOf(fd);
   const sockType = sockets.sockTypeOf(fd);
-  return new AsyncSocket(fd, domain, sockType, protocolOf(domain, sockType), buffered);
-}
-
-function protocolOf(domain: Domain, sockType: SockType): Protocol {
-  return domain === Domain.AF_UNIX ? Protocol.IPPROTO_IP : sockets.protocolFor(sockType);
+  return new AsyncSocket(fd, domain, sockType, sockets.defaultProtocol(domain, sockType), buffered);
 }
 
 function requireBuffered(options: BufferedOption): boolean {

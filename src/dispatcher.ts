@@ -215,7 +215,7 @@ export class Dispatcher extends Reactor implements Disposable {
     const resume = (): void => {
       watch.paused &= ~direction;
       const waiters = direction === Readiness.read ? watch.readers : watch.writers;
-      if (watch.registered && waiters !== undefined) this.setInterest(watch, watch.armed | direction);
+      if (watch.registered && waiters !== undefined) this.arm(watch, direction);
     };
     this.startTimer(delayMs, { complete: resume, fail: resume });
   }

@@ -8,12 +8,12 @@ for (const [name, number] of Object.entries(constants.errno)) {
 }
 
 /** The symbolic name of a positive errno, such as `"ECONNREFUSED"`; `"errno N"` for one that the table lacks. */
-export function errnoName(errorCode: number): string {
+function errnoName(errorCode: number): string {
   return errnoNames.get(errorCode) ?? `errno ${errorCode}`;
 }
 
 /** The text of `strerror` for a positive errno. */
-export function errnoText(errorCode: number): string {
+function errnoText(errorCode: number): string {
   const text = errnoNames.has(errorCode) ? getSystemErrorMessage(-errorCode) : undefined;
   return text === undefined ? `Unknown error ${errorCode}` : text.charAt(0).toUpperCase() + text.slice(1);
 }

@@ -130,7 +130,7 @@ export abstract class Reactor implements WatchOwner {
     return this.watchesByIndex.filter((watch) => watch !== undefined);
   }
 
-  private arm(watch: Watch, direction: number): void {
+  protected arm(watch: Watch, direction: number): void {
     if ((watch.armed & direction) === 0 && (watch.paused & direction) === 0) {
       this.setInterest(watch, watch.armed | direction);
     }

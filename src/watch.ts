@@ -25,10 +25,8 @@ export class Watch implements Handle {
   receivesMuch = false;
   /** Operations that completed in a row without the loop having looked at the descriptor. */
   synchronousCompletions = 0;
-  /** A listening socket whose last `accept` gave a connection: there may be another. */
-  mayAccept = false;
-  /** A socket whose last receive gave a datagram: there may be another. */
-  mayReceive = false;
+  /** The last connection was accepted, or the last datagram received, at once: there may be another. */
+  mayHaveMore = false;
   /** A socket that is known to be no stream. */
   keepsBoundaries = false;
 

@@ -8,15 +8,10 @@ import {
   addWrite,
   async,
   asyncCheck,
-  bindAddr,
   closeSocket,
-  createAsyncNativeSocket,
-  getLocalAddr,
-  listen,
   runForever,
-  SOBool,
-  setSockOpt,
 } from "../../src/index.ts";
+import { listenOnLoopback, readBytes } from "./ours-listen.ts";
 
 const libc = dlopen("libc.so.6", {
   recv: { args: ["i32", "buffer", "u64", "i32"], returns: "i32" },
@@ -24,7 +19,6 @@ const libc = dlopen("libc.so.6", {
 }).symbols;
 const MSG_NOSIGNAL = 0x4000;
 
-const readBytes = Number(process.argv[2] ?? 16384);
 const buffer = Buffer.alloc(readBytes);
 
 const unsent = new Map<AsyncFD, Buffer>();
@@ -64,10 +58,5 @@ const listenLoop = async(function* (server: AsyncFD) {
   for (;;) addRead(yield* accept(server), onReadable);
 });
 
-const server = createAsyncNativeSocket();
-setSockOpt(server, SOBool.OptReuseAddr, true);
-bindAddr(server, "127.0.0.1", 0);
-listen(server);
-console.log(`port ${getLocalAddr(server)[1]}`);
-asyncCheck(listenLoop(server));
+asyncCheck(listenLoop(listenOnLoopback()));
 runForever();

@@ -1,22 +1,6 @@
 // The generator form.
-import {
-  type AsyncFD,
-  accept,
-  async,
-  asyncCheck,
-  bindAddr,
-  closeSocket,
-  createAsyncNativeSocket,
-  getLocalAddr,
-  listen,
-  recv,
-  runForever,
-  SOBool,
-  send,
-  setSockOpt,
-} from "../../src/index.ts";
-
-const readBytes = Number(process.argv[2] ?? 16384);
+import { type AsyncFD, accept, async, asyncCheck, closeSocket, recv, runForever, send } from "../../src/index.ts";
+import { listenOnLoopback, readBytes } from "./ours-listen.ts";
 
 const serve = async(function* (client: AsyncFD) {
   for (;;) {
@@ -31,10 +15,5 @@ const listenLoop = async(function* (server: AsyncFD) {
   for (;;) asyncCheck(serve(yield* accept(server)));
 });
 
-const server = createAsyncNativeSocket();
-setSockOpt(server, SOBool.OptReuseAddr, true);
-bindAddr(server, "127.0.0.1", 0);
-listen(server);
-console.log(`port ${getLocalAddr(server)[1]}`);
-asyncCheck(listenLoop(server));
+asyncCheck(listenLoop(listenOnLoopback()));
 runForever();

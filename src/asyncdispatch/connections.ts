@@ -2,7 +2,7 @@ import { Domain, endpointDetails, NativeAddress, type Port, requirePort } from "
 import type { Future } from "../asyncfutures.ts";
 import { async } from "../asyncmacro.ts";
 import { type CancelOption, withSignal } from "../cancellation.ts";
-import { getGlobalDispatcher, SYNCHRONOUS_BUDGET } from "../dispatcher.ts";
+import { getGlobalDispatcher } from "../dispatcher.ts";
 import { AssertionDefect, CancelledError, OSError } from "../errors.ts";
 import { Readiness } from "../native/abi.ts";
 import type { AsyncFD } from "../native/selector.ts";
@@ -24,7 +24,7 @@ import {
   sockTypeOf,
   takePendingError,
 } from "./sockets.ts";
-import { flagsOf, isDisconnection, Operation, SocketFlag, type TransferOptions } from "./transfer.ts";
+import { flagsOf, isDisconnection, Operation, SocketFlag, startTaking, type TransferOptions } from "./transfer.ts";
 
 /** Options of {@link accept}. */
 export interface AcceptOptions extends TransferOptions, InheritableOption {}
@@ -59,7 +59,7 @@ class Accept<T> extends Operation<T> {
 
   ready(watch: Watch): boolean {
     const accepted = native.socket_accept(watch.fd, acceptedAddress.memory, this.inheritable);
-    watch.mayAccept = accepted >= 0;
+    watch.mayHaveMore = accepted >= 0;
     if (accepted >= 0) this.finish(accepted as AsyncFD);
     else if (passingAcceptErrors.has(-accepted) || isDisconnection(this.flags, -accepted)) return false;
     else {
@@ -93,23 +93,14 @@ class Accept<T> extends Operation<T> {
  */
 export function accept(socket: AsyncFD, options?: AcceptOptions): Future<AsyncFD> {
   if (options?.signal !== undefined) return withSignal(options, (rest) => accept(socket, rest));
-  return startAccept(socket, new Accept(options, (client) => client));
+  return startTaking(getGlobalDispatcher().watch(socket), new Accept(options, (client) => client));
 }
 
 /** As {@link accept}, with the peer's address as text, without its port. Nim: `acceptAddr`. */
 export function acceptAddr(socket: AsyncFD, options?: AcceptOptions): Future<{ address: string; client: AsyncFD }> {
   if (options?.signal !== undefined) return withSignal(options, (rest) => acceptAddr(socket, rest));
-  return startAccept(socket, new Accept(options, (client) => ({ address: acceptedAddress.text, client })));
-}
-
-function startAccept<T>(socket: AsyncFD, operation: Accept<T>): Future<T> {
-  const dispatcher = getGlobalDispatcher();
-  const watch = dispatcher.watch(socket);
-  // Connections come in bursts: after one, the next is tried for at once, and only then waited for.
-  const mayTry = watch.mayAccept && watch.readers === undefined && watch.synchronousCompletions < SYNCHRONOUS_BUDGET;
-  if (mayTry && operation.ready(watch)) watch.synchronousCompletions += 1;
-  else dispatcher.addWaiter(watch, Readiness.read, operation);
-  return operation;
+  const operation = new Accept(options, (client) => ({ address: acceptedAddress.text, client }));
+  return startTaking(getGlobalDispatcher().watch(socket), operation);
 }
 
 /** Waits for one connection attempt of a non-blocking socket. */

@@ -17,6 +17,7 @@ import {
   Operation,
   receiveArena,
   SocketFlag,
+  startTaking,
   type TransferOptions,
 } from "./transfer.ts";
 
@@ -57,7 +58,7 @@ const FULL_QUEUE_PAUSE_MS = 1;
 abstract class ReceiveOperation<T> extends Operation<T> {
   ready(watch: Watch): boolean {
     const fullSize = this.receive(watch.fd);
-    watch.mayReceive = fullSize >= 0;
+    watch.mayHaveMore = fullSize >= 0;
     if (fullSize === -errno.EAGAIN) return false;
     if (fullSize >= 0) this.finish(fullSize);
     else this.fail(callFailure(fullSize, "recvfrom"));
@@ -203,14 +204,9 @@ export function recvFromInto(
 }
 
 function startReceiving<T>(socket: AsyncFD, operation: ReceiveOperation<T>, name: string): Future<T> {
-  const dispatcher = getGlobalDispatcher();
-  const watch = dispatcher.watch(socket);
+  const watch = getGlobalDispatcher().watch(socket);
   if (!watch.keepsBoundaries) requireBoundaries(watch, name, "`recv` or `recvInto`");
-  // All clients of a server come through one socket: after one datagram, the next is tried for at once.
-  const mayTry = watch.mayReceive && watch.readers === undefined && watch.synchronousCompletions < SYNCHRONOUS_BUDGET;
-  if (mayTry && operation.ready(watch)) watch.synchronousCompletions += 1;
-  else dispatcher.addWaiter(watch, Readiness.read, operation);
-  return operation;
+  return startTaking(watch, operation);
 }
 
 /**

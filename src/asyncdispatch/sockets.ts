@@ -99,7 +99,8 @@ export function registerOwn(fd: AsyncFD): void {
   }
 }
 
-function defaultProtocol(domain: Domain, sockType: SockType): Protocol {
+/** The protocol of a new socket when none is asked for. */
+export function defaultProtocol(domain: Domain, sockType: SockType): Protocol {
   if (domain === Domain.AF_UNIX) return Protocol.IPPROTO_IP;
   return protocolFor(sockType);
 }

@@ -71,6 +71,17 @@ export abstract class Operation<T> extends Future<T> implements Waiter {
   }
 }
 
+/**
+ * Starts an operation that takes one connection or one datagram out of a socket. They come in bursts, and all of a
+ * server's through one socket: after one, the next is tried for at once, and only then waited for.
+ */
+export function startTaking<T>(watch: Watch, operation: Operation<T>): Future<T> {
+  const mayTry = watch.mayHaveMore && watch.readers === undefined && watch.synchronousCompletions < SYNCHRONOUS_BUDGET;
+  if (mayTry && operation.ready(watch)) watch.synchronousCompletions += 1;
+  else getGlobalDispatcher().addWaiter(watch, Readiness.read, operation);
+  return operation;
+}
+
 class Receive extends Operation<Buffer> {
   private readonly size: number;
 

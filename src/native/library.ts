@@ -18,7 +18,7 @@ const HOW_TO_BUILD =
   "In a clone of asyncdispatch, `bun run prepare` builds it; elsewhere, name a library with the environment variable ASYNCDISPATCH_LIBRARY.";
 
 /** The functions of the native library. */
-export type NativeSymbols = ReturnType<typeof openSymbols>;
+type NativeSymbols = ReturnType<typeof openSymbols>;
 
 let loaded: NativeSymbols | undefined;
 

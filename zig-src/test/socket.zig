@@ -49,7 +49,7 @@ const Connection = struct {
         if (listener < 0) return error.SkipZigTest; // no such domain on this machine
         errdefer _ = os.close(listener);
         const bound = socket.bind(listener, &wanted);
-        if (bound == os.failure(.ADDRNOTAVAIL)) return error.SkipZigTest;
+        if (bound == os.failure(.ADDRNOTAVAIL)) return error.SkipZigTest; // no such address here
         try expectEqual(0, bound);
         try expectEqual(0, os.listen(listener, 8));
         var address: abi.Address = undefined;
@@ -176,7 +176,7 @@ const Endpoint = struct {
         if (descriptor < 0) return error.SkipZigTest; // no such domain on this machine
         errdefer _ = os.close(descriptor);
         const bound = socket.bind(descriptor, &wanted);
-        if (bound == os.failure(.ADDRNOTAVAIL)) return error.SkipZigTest;
+        if (bound == os.failure(.ADDRNOTAVAIL)) return error.SkipZigTest; // no such address here
         try expectEqual(0, bound);
         var address: abi.Address = undefined;
         try expectEqual(0, socket.localAddress(descriptor, &address));
