@@ -33,7 +33,7 @@ const workloads: Record<string, Workload> = {
   "echo-500": { mode: "echo", connections: 500, messageBytes: 64, requests: 60_000 },
   "echo-50-16k": { mode: "echo", connections: 50, messageBytes: 16 * 1024, requests: 30_000 },
   bulk: { mode: "echo", connections: 4, messageBytes: 256 * 1024, requests: 2000, readBytes: 512 * 1024 },
-  churn: { mode: "churn", connections: 20, messageBytes: 64, requests: 4000 },
+  churn: { mode: "churn", connections: 20, messageBytes: 64, requests: 8000 },
 };
 const idleConnections = 10_000;
 const active: Workload = { mode: "idle", connections: 50, messageBytes: 64, requests: 40_000 };
