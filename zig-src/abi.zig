@@ -2,7 +2,7 @@
 //! The one source of `src/native/abi.ts`, which `zig build abi` writes; a test checks that it is fresh.
 
 /// Raised by one whenever a struct, a code or a signature below changes its meaning.
-pub const version: u32 = 3;
+pub const version: u32 = 4;
 
 /// Events that one wait can return at most; the array is reserved for them once and never moves.
 pub const event_capacity: u32 = 65_536;
@@ -24,7 +24,8 @@ pub const Code = enum(i32) {
     not_supported = -10_005,
 };
 
-pub const Backend = enum(u32) { epoll = 1, select = 2 };
+/// Which of them a system has, `selector_backends` says.
+pub const Backend = enum(u32) { epoll = 1, select = 2, kqueue = 3, iocp = 4 };
 
 /// Bits of an interest and of an event's readiness. `failed` is never asked for and may always come.
 pub const Readiness = struct {

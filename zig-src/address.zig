@@ -1,19 +1,28 @@
 //! Between `abi.Address` and the system's socket addresses.
 
 const std = @import("std");
-const linux = std.os.linux;
 const abi = @import("abi.zig");
-const os = @import("os/linux.zig");
+const os = @import("os.zig").os;
 
 pub const SystemAddress = extern union {
-    any: linux.sockaddr,
-    inet: linux.sockaddr.in,
-    inet6: linux.sockaddr.in6,
-    unix: linux.sockaddr.un,
-    bytes: [@sizeOf(linux.sockaddr.storage)]u8,
+    any: os.sockaddr,
+    inet: os.sockaddr.in,
+    inet6: os.sockaddr.in6,
+    unix: os.sockaddr.un,
+    bytes: [@sizeOf(os.sockaddr.storage)]u8,
 };
 
-const family_size = @sizeOf(linux.sa_family_t);
+/// Where the bytes behind the family begin, in every address.
+const family_size = @offsetOf(os.sockaddr.un, "path");
+
+/// The system's number for an `abi.Domain`, and back. The numbers that we do not know are the system's own.
+pub fn familyOf(domain: u32) u32 {
+    return if (domain == @intFromEnum(abi.Domain.inet6)) os.AF.INET6 else domain;
+}
+
+pub fn domainOf(family: u32) u32 {
+    return if (family == os.AF.INET6) @intFromEnum(abi.Domain.inet6) else family;
+}
 
 /// Fills `system` and returns its length.
 pub fn encode(address: *const abi.Address, system: *SystemAddress) i32 {
@@ -27,14 +36,14 @@ pub fn encode(address: *const abi.Address, system: *SystemAddress) i32 {
     };
 }
 
-fn encodeInet(address: *const abi.Address, system: *linux.sockaddr.in) i32 {
+fn encodeInet(address: *const abi.Address, system: *os.sockaddr.in) i32 {
     if (address.length != 4) return os.failure(.INVAL);
     const port = std.math.cast(u16, address.port) orelse return os.failure(.INVAL);
     system.* = .{ .port = std.mem.nativeToBig(u16, port), .addr = @bitCast(address.bytes[0..4].*) };
-    return @sizeOf(linux.sockaddr.in);
+    return @sizeOf(os.sockaddr.in);
 }
 
-fn encodeInet6(address: *const abi.Address, system: *linux.sockaddr.in6) i32 {
+fn encodeInet6(address: *const abi.Address, system: *os.sockaddr.in6) i32 {
     if (address.length != 16) return os.failure(.INVAL);
     const port = std.math.cast(u16, address.port) orelse return os.failure(.INVAL);
     system.* = .{
@@ -43,16 +52,18 @@ fn encodeInet6(address: *const abi.Address, system: *linux.sockaddr.in6) i32 {
         .addr = address.bytes[0..16].*,
         .scope_id = address.scope,
     };
-    return @sizeOf(linux.sockaddr.in6);
+    return @sizeOf(os.sockaddr.in6);
 }
 
-fn encodeUnix(address: *const abi.Address, system: *linux.sockaddr.un) i32 {
-    if (address.length > address.bytes.len) return os.failure(.NAMETOOLONG);
-    system.* = .{ .path = address.bytes };
+fn encodeUnix(address: *const abi.Address, system: *os.sockaddr.un) i32 {
+    if (address.length > system.path.len) return os.failure(.NAMETOOLONG);
     const path = address.bytes[0..address.length];
+    system.family = os.AF.UNIX;
+    @memcpy(system.path[0..path.len], path);
     // Paths end with a NUL where there is room. Abstract names start with one and have no end mark.
     const is_path = path.len > 0 and path[0] != 0;
-    const end_mark = @intFromBool(is_path and path.len < address.bytes.len);
+    if (!is_path and !os.has_abstract_names) return @intFromEnum(abi.Code.not_supported);
+    const end_mark = @intFromBool(is_path and path.len < system.path.len);
     return @intCast(family_size + path.len + end_mark);
 }
 
@@ -62,15 +73,15 @@ pub fn decode(system: *const SystemAddress, system_length: usize, address: *abi.
     if (system_length < family_size) return;
     const size = @min(system_length, @sizeOf(SystemAddress));
     const family = system.any.family;
-    address.domain = family;
-    if (family == linux.AF.INET and size >= @sizeOf(linux.sockaddr.in)) {
+    address.domain = domainOf(family);
+    if (family == os.AF.INET and size >= @sizeOf(os.sockaddr.in)) {
         address.port = std.mem.bigToNative(u16, system.inet.port);
         setBytes(address, std.mem.asBytes(&system.inet.addr));
-    } else if (family == linux.AF.INET6 and size >= @sizeOf(linux.sockaddr.in6)) {
+    } else if (family == os.AF.INET6 and size >= @sizeOf(os.sockaddr.in6)) {
         address.port = std.mem.bigToNative(u16, system.inet6.port);
         address.scope = system.inet6.scope_id;
         setBytes(address, &system.inet6.addr);
-    } else if (family == linux.AF.UNIX) {
+    } else if (family == os.AF.UNIX) {
         setBytes(address, unixName(system.bytes[family_size..size]));
     } else {
         setBytes(address, system.bytes[family_size..size]);
@@ -79,7 +90,7 @@ pub fn decode(system: *const SystemAddress, system_length: usize, address: *abi.
 
 fn unixName(bytes: []const u8) []const u8 {
     const is_path = bytes.len > 0 and bytes[0] != 0;
-    return if (is_path) std.mem.sliceTo(bytes, 0) else bytes;
+    return if (is_path or !os.has_abstract_names) std.mem.sliceTo(bytes, 0) else bytes;
 }
 
 fn setBytes(address: *abi.Address, bytes: []const u8) void {

@@ -2,12 +2,12 @@
 //! the signatures from here. A result is a value or a negative code, see `abi.Code`.
 
 const std = @import("std");
-const linux = std.os.linux;
 const abi = @import("abi.zig");
-const os = @import("os/linux.zig");
+const os = @import("os.zig").os;
 const socket = @import("socket.zig");
 const resolver = @import("resolver.zig");
-pub const Selector = @import("selector.zig").Selector;
+const selector_file = @import("selector.zig");
+pub const Selector = selector_file.Selector;
 pub const Resolver = resolver.Resolver;
 const event = @import("watch/event.zig");
 pub const EventReference = event.Reference;
@@ -17,9 +17,7 @@ pub const SignalWatch = @import("watch/signal.zig").Watch;
 /// Says what broke, without std's stack traces, which would make the library seven times as large.
 pub const panic = std.debug.FullPanic(struct {
     fn call(message: []const u8, _: ?usize) noreturn {
-        for ([_][]const u8{ "asyncdispatch: ", message, "\n" }) |part| {
-            _ = linux.write(linux.STDERR_FILENO, part.ptr, part.len);
-        }
+        for ([_][]const u8{ "asyncdispatch: ", message, "\n" }) |part| os.writeStandardError(part);
         @trap();
     }
 }.call);
@@ -34,6 +32,11 @@ pub export fn abi_struct_size(which: u32) u32 {
         if (which == index) return @sizeOf(Struct);
     }
     return 0;
+}
+
+/// The selectors of this operating system, as bits: a `Backend` of number n is bit n.
+pub export fn selector_backends() u32 {
+    return selector_file.available_backends;
 }
 
 pub export fn selector_create(backend: u32, code: *i32) ?*Selector {

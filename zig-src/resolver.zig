@@ -1,11 +1,8 @@
 //! getaddrinfo, in the caller's thread or off it.
-//!
-//! The C library's symbols below stay undefined in our file: the process that loads it has them, whether
-//! that is glibc's or musl's. std.Thread does not work in a library that links no libc, hence pthread.
 
 const std = @import("std");
 const abi = @import("abi.zig");
-const os = @import("os/linux.zig");
+const os = @import("os.zig").os;
 const address_codec = @import("address.zig");
 
 const allocator = std.heap.page_allocator;
@@ -100,12 +97,9 @@ pub const Resolver = struct {
 
     /// The caller holds the lock, for which the new thread waits.
     fn startThread(self: *Resolver) i32 {
-        var thread: pthread_t = undefined;
-        const errno = pthread_create(&thread, null, run, self);
-        if (errno != 0) return -errno;
-        self.running += 1;
-        _ = pthread_detach(thread);
-        return 0;
+        const code = os.startThread(run, self);
+        if (code == 0) self.running += 1;
+        return code;
     }
 
     fn run(context: ?*anyopaque) callconv(.c) ?*anyopaque {
@@ -225,7 +219,7 @@ pub fn resolveNow(question: Question, lookup: *abi.Lookup) i32 {
 }
 
 pub fn errorText(status: i32) ?[*:0]const u8 {
-    return gai_strerror(status);
+    return os.gai_strerror(status);
 }
 
 fn lookUp(question: Question, lookup: *abi.Lookup) void {
@@ -233,21 +227,21 @@ fn lookUp(question: Question, lookup: *abi.Lookup) void {
     @memcpy(name[0..question.name.len], question.name);
     name[question.name.len] = 0;
 
-    const hints: addrinfo = .{
+    const hints: os.addrinfo = .{
         // An answer for IPv6 sockets may hold the IPv4 addresses in their mapped form, as in Nim.
-        .flags = if (question.domain == @intFromEnum(abi.Domain.inet6)) AI_V4MAPPED else 0,
-        .family = @bitCast(question.domain),
+        .flags = if (question.domain == @intFromEnum(abi.Domain.inet6)) os.AI_V4MAPPED else 0,
+        .family = @bitCast(address_codec.familyOf(question.domain)),
         .socktype = @bitCast(question.socket_type),
         .protocol = @bitCast(question.protocol),
     };
-    var answers: ?*addrinfo = null;
-    lookup.status = getaddrinfo(name[0..question.name.len :0], null, &hints, &answers);
-    if (lookup.status == EAI_SYSTEM) lookup.system_error = __errno_location().*;
+    var answers: ?*os.addrinfo = null;
+    lookup.status = os.getaddrinfo(name[0..question.name.len :0], null, &hints, &answers);
+    if (lookup.status == os.EAI_SYSTEM) lookup.system_error = os.lastErrno();
     if (lookup.status != 0) return;
     const first = answers orelse return;
-    defer freeaddrinfo(first);
+    defer os.freeaddrinfo(first);
 
-    var answer: ?*addrinfo = first;
+    var answer: ?*os.addrinfo = first;
     while (answer) |found| : (answer = found.next) {
         if (lookup.count == lookup.addresses.len) break;
         const system_address = found.addr orelse continue;
@@ -258,37 +252,3 @@ fn lookUp(question: Question, lookup: *abi.Lookup) void {
         lookup.count += 1;
     }
 }
-
-const AI_V4MAPPED = 0x8;
-const EAI_SYSTEM = -11;
-
-/// The same in glibc and musl.
-const addrinfo = extern struct {
-    flags: c_int,
-    family: c_int,
-    socktype: c_int,
-    protocol: c_int,
-    addrlen: u32 = 0,
-    addr: ?[*]const u8 = null,
-    canonname: ?[*:0]const u8 = null,
-    next: ?*addrinfo = null,
-};
-
-const pthread_t = usize;
-
-extern fn pthread_create(
-    thread: *pthread_t,
-    attributes: ?*const anyopaque,
-    run: *const fn (?*anyopaque) callconv(.c) ?*anyopaque,
-    context: ?*anyopaque,
-) c_int;
-extern fn pthread_detach(thread: pthread_t) c_int;
-extern fn getaddrinfo(
-    name: [*:0]const u8,
-    service: ?[*:0]const u8,
-    hints: *const addrinfo,
-    answers: *?*addrinfo,
-) c_int;
-extern fn freeaddrinfo(answers: *addrinfo) void;
-extern fn gai_strerror(status: c_int) ?[*:0]const u8;
-extern fn __errno_location() *c_int;

@@ -1,11 +1,11 @@
 //! A selector: registered descriptors, what each is watched for, and the wait that says which are ready.
 
 const std = @import("std");
+const builtin = @import("builtin");
 const abi = @import("abi.zig");
-const os = @import("os/linux.zig");
+const os = @import("os.zig").os;
 const Table = @import("table.zig").Table;
-const Epoll = @import("backend/epoll.zig").Epoll;
-const Select = @import("backend/select.zig").Select;
+const Absent = @import("backend/absent.zig").Absent;
 
 const allocator = std.heap.page_allocator;
 
@@ -17,10 +17,12 @@ pub const Change = struct {
     after: u32,
 };
 
-/// The mechanisms of this operating system, each with the same declarations.
+/// The mechanisms, each with the same declarations; `Absent` in the place of what this operating system lacks.
 const Backend = union(abi.Backend) {
-    epoll: Epoll,
-    select: Select,
+    epoll: if (builtin.os.tag == .linux) @import("backend/epoll.zig").Epoll else Absent,
+    select: if (builtin.os.tag == .windows) Absent else @import("backend/select.zig").Select,
+    kqueue: Absent,
+    iocp: Absent,
 
     comptime {
         for (@typeInfo(Backend).@"union".fields) |field| requireBackend(field.type);
@@ -58,6 +60,15 @@ const Backend = union(abi.Backend) {
             inline else => |*backend| backend.wait(table, events, timeout_ns),
         };
     }
+};
+
+/// As `selector_backends` gives them: bit n for the `abi.Backend` of number n.
+pub const available_backends: u32 = bits: {
+    var bits: u32 = 0;
+    for (@typeInfo(Backend).@"union".fields) |field| {
+        if (field.type != Absent) bits |= 1 << @intFromEnum(@field(abi.Backend, field.name));
+    }
+    break :bits bits;
 };
 
 fn requireBackend(comptime T: type) void {

@@ -1,9 +1,8 @@
 //! Socket calls for sockets that never block. A result is a value or `-errno`.
 
 const std = @import("std");
-const linux = std.os.linux;
 const abi = @import("abi.zig");
-const os = @import("os/linux.zig");
+const os = @import("os.zig").os;
 const address_codec = @import("address.zig");
 const SystemAddress = address_codec.SystemAddress;
 
@@ -11,7 +10,7 @@ const SystemAddress = address_codec.SystemAddress;
 const transfer_max = 0x7fff_f000;
 
 pub fn open(domain: u32, socket_type: u32, protocol: u32, inheritable: bool) i32 {
-    return os.socket(domain, socket_type | creationFlags(inheritable), protocol);
+    return os.socket(address_codec.familyOf(domain), socket_type, protocol, inheritable);
 }
 
 /// Puts a dead descriptor in the place of `descriptor`: what it named is closed, and every read and
@@ -46,7 +45,7 @@ pub fn accept(descriptor: i32, peer: *abi.Address, inheritable: bool) i32 {
     while (true) {
         var system: SystemAddress = undefined;
         var length: u32 = @sizeOf(SystemAddress);
-        const code = os.accept(descriptor, &system.any, &length, creationFlags(inheritable));
+        const code = os.accept(descriptor, &system.any, &length, inheritable);
         if (code == os.failure(.INTR)) continue;
         if (code >= 0) address_codec.decode(&system, length, peer);
         return code;
@@ -61,7 +60,7 @@ pub fn peerAddress(descriptor: i32, address: *abi.Address) i32 {
     return readAddress(os.peerAddress, descriptor, address);
 }
 
-fn readAddress(comptime call: fn (i32, *linux.sockaddr, *u32) i32, descriptor: i32, address: *abi.Address) i32 {
+fn readAddress(comptime call: fn (i32, *os.sockaddr, *u32) i32, descriptor: i32, address: *abi.Address) i32 {
     var system: SystemAddress = undefined;
     var length: u32 = @sizeOf(SystemAddress);
     const code = call(descriptor, &system.any, &length);
@@ -73,7 +72,7 @@ fn readAddress(comptime call: fn (i32, *linux.sockaddr, *u32) i32, descriptor: i
 pub fn receive(descriptor: i32, memory: []u8, flags: u32) i32 {
     const part = memory[0..@min(memory.len, transfer_max)];
     while (true) {
-        const code = os.receive(descriptor, part, systemFlags(flags) | linux.MSG.DONTWAIT);
+        const code = os.receive(descriptor, part, systemFlags(flags));
         if (code != os.failure(.INTR)) return code;
     }
 }
@@ -84,7 +83,7 @@ pub fn send(descriptor: i32, memory: []const u8, offset: u64, flags: u32) i32 {
     const rest = memory[offset..];
     const part = rest[0..@min(rest.len, transfer_max)];
     while (true) {
-        const code = os.send(descriptor, part, systemFlags(flags) | linux.MSG.DONTWAIT | linux.MSG.NOSIGNAL);
+        const code = os.send(descriptor, part, systemFlags(flags));
         if (code != os.failure(.INTR)) return code;
     }
 }
@@ -94,11 +93,10 @@ pub fn send(descriptor: i32, memory: []const u8, offset: u64, flags: u32) i32 {
 /// lost. Not for streams, of which Linux would throw the bytes away.
 pub fn receiveFrom(descriptor: i32, memory: []u8, flags: u32, sender: *abi.Address) i32 {
     const part = memory[0..@min(memory.len, transfer_max)];
-    const all_flags = systemFlags(flags) | linux.MSG.DONTWAIT | linux.MSG.TRUNC;
     while (true) {
         var system: SystemAddress = undefined;
         var length: u32 = @sizeOf(SystemAddress);
-        const code = os.receiveFrom(descriptor, part, all_flags, &system.any, &length);
+        const code = os.receiveFrom(descriptor, part, systemFlags(flags), &system.any, &length);
         if (code == os.failure(.INTR)) continue;
         if (code >= 0) address_codec.decode(&system, length, sender);
         return code;
@@ -110,37 +108,59 @@ pub fn sendTo(descriptor: i32, memory: []const u8, target: *const abi.Address, f
     var system: SystemAddress = undefined;
     const length = address_codec.encode(target, &system);
     if (length < 0) return length;
-    const all_flags = systemFlags(flags) | linux.MSG.DONTWAIT | linux.MSG.NOSIGNAL;
     while (true) {
-        const code = os.sendTo(descriptor, memory, all_flags, &system.any, @intCast(length));
+        const code = os.sendTo(descriptor, memory, systemFlags(flags), &system.any, @intCast(length));
         if (code != os.failure(.INTR)) return code;
     }
 }
 
 pub fn getOption(descriptor: i32, number: u32, value: *i32) i32 {
     const option = std.enums.fromInt(abi.Option, number) orelse return @intFromEnum(abi.Code.not_supported);
+    switch (option) {
+        .domain => {
+            const family = os.socketFamily(descriptor);
+            if (family < 0) return family;
+            value.* = @intCast(address_codec.domainOf(@intCast(family)));
+            return 0;
+        },
+        .linger => {
+            var linger: os.Linger = undefined;
+            const code = readOption(descriptor, option, std.mem.asBytes(&linger));
+            if (code >= 0) value.* = if (linger.enabled != 0) linger.seconds else -1;
+            return code;
+        },
+        .send_buffer, .receive_buffer, .pending_error, .socket_type => {
+            return readOption(descriptor, option, std.mem.asBytes(value));
+        },
+        // Some systems give the option's bit instead of 1.
+        else => {
+            const code = readOption(descriptor, option, std.mem.asBytes(value));
+            if (code >= 0) value.* = @intFromBool(value.* != 0);
+            return code;
+        },
+    }
+}
+
+fn readOption(descriptor: i32, option: abi.Option, value: []u8) i32 {
     const place = systemOption(option);
-    if (option != .linger) return os.getOption(descriptor, place.level, place.name, std.mem.asBytes(value));
-    var linger: Linger = undefined;
-    const code = os.getOption(descriptor, place.level, place.name, std.mem.asBytes(&linger));
-    if (code >= 0) value.* = if (linger.enabled != 0) linger.seconds else -1;
-    return code;
+    return os.getOption(descriptor, place.level, place.name, value);
 }
 
 pub fn setOption(descriptor: i32, number: u32, value: i32) i32 {
     const option = std.enums.fromInt(abi.Option, number) orelse return @intFromEnum(abi.Code.not_supported);
+    // Nothing to set; the system's own error for it differs.
+    if (option == .domain) return os.failure(.NOPROTOOPT);
     const place = systemOption(option);
     if (option != .linger) return os.setOption(descriptor, place.level, place.name, std.mem.asBytes(&value));
-    const linger: Linger = .{ .enabled = @intFromBool(value >= 0), .seconds = @max(value, 0) };
+    const seconds = std.math.lossyCast(@FieldType(os.Linger, "seconds"), @max(value, 0));
+    const linger: os.Linger = .{ .enabled = @intFromBool(value >= 0), .seconds = seconds };
     return os.setOption(descriptor, place.level, place.name, std.mem.asBytes(&linger));
 }
-
-const Linger = extern struct { enabled: i32, seconds: i32 };
 
 const SystemOption = struct { level: i32, name: u32 };
 
 fn systemOption(option: abi.Option) SystemOption {
-    const SO = linux.SO;
+    const SO = os.SO;
     const name: u32 = switch (option) {
         .accept_conn => SO.ACCEPTCONN,
         .broadcast => SO.BROADCAST,
@@ -150,21 +170,17 @@ fn systemOption(option: abi.Option) SystemOption {
         .oob_inline => SO.OOBINLINE,
         .reuse_addr => SO.REUSEADDR,
         .reuse_port => SO.REUSEPORT,
-        .no_delay => return .{ .level = linux.IPPROTO.TCP, .name = linux.TCP.NODELAY },
+        .no_delay => return .{ .level = os.IPPROTO.TCP, .name = os.TCP.NODELAY },
         .send_buffer => SO.SNDBUF,
         .receive_buffer => SO.RCVBUF,
         .linger => SO.LINGER,
         .pending_error => SO.ERROR,
-        .domain => SO.DOMAIN,
+        .domain => unreachable, // no option on every system
         .socket_type => SO.TYPE,
     };
-    return .{ .level = linux.SOL.SOCKET, .name = name };
-}
-
-fn creationFlags(inheritable: bool) u32 {
-    return linux.SOCK.NONBLOCK | @as(u32, if (inheritable) 0 else linux.SOCK.CLOEXEC);
+    return .{ .level = os.SOL.SOCKET, .name = name };
 }
 
 fn systemFlags(flags: u32) u32 {
-    return if (flags & abi.TransferFlag.peek != 0) linux.MSG.PEEK else 0;
+    return if (flags & abi.TransferFlag.peek != 0) os.MSG.PEEK else 0;
 }

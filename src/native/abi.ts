@@ -1,6 +1,6 @@
 // Generated from zig-src/abi.zig by `zig build abi`; do not edit.
 
-export const ABI_VERSION = 3;
+export const ABI_VERSION = 4;
 export const EVENT_CAPACITY = 65536;
 export const LOOKUP_ADDRESS_CAPACITY = 32;
 
@@ -15,6 +15,8 @@ export const Code = {
 export const Backend = {
   epoll: 1,
   select: 2,
+  kqueue: 3,
+  iocp: 4,
 } as const;
 
 export const Readiness = {
@@ -108,6 +110,7 @@ export const ProcessStatusLayout = {
 export const symbols = {
   abi_version: { args: [], returns: "u32" },
   abi_struct_size: { args: ["u32"], returns: "u32" },
+  selector_backends: { args: [], returns: "u32" },
   selector_create: { args: ["u32", "buffer"], returns: "ptr" },
   selector_events: { args: ["ptr"], returns: "ptr" },
   selector_close: { args: ["ptr"], returns: "void" },

@@ -9,7 +9,7 @@ declare const brand: unique symbol;
 /** A descriptor of the operating system: a POSIX file descriptor, a Windows SOCKET. Nim: `AsyncFD`. */
 export type AsyncFD = number & { readonly [brand]: "AsyncFD" };
 
-/** The selectors that this package has. */
+/** The selectors that this package has, each on the platforms whose system has it. */
 export type SelectorKind = keyof typeof Backend;
 
 /** A registration's place in the selector's table, and the generation that tells it from an older one there. */
@@ -61,7 +61,7 @@ export class NativeSelector implements Selector {
    * @throws IOSelectorsException when the operating system refuses
    */
   constructor(kind: SelectorKind = defaultSelectorKind()) {
-    if (!Object.hasOwn(Backend, kind)) throw unknownKind(kind);
+    if (!availableKinds().includes(kind)) throw unknownKind(kind);
     const code = new Int32Array(1);
     const pointer = this.native.selector_create(Backend[kind], code) as Pointer | null;
     if (pointer === null) throw selectorFailure(code[0] as number, kind);
@@ -129,10 +129,17 @@ function selectorFailure(code: number, kind?: string): Error {
 }
 
 function unknownKind(kind: unknown): ValueError {
-  return new ValueError(`No selector ${JSON.stringify(kind)} here; there are ${Object.keys(Backend).join(", ")}`);
+  return new ValueError(`No selector ${JSON.stringify(kind)} here; there are ${availableKinds().join(", ")}`);
 }
 
-/** `ASYNCDISPATCH_SELECTOR`, else the best one of the platform. */
+/** The selectors of this platform. */
+function availableKinds(): SelectorKind[] {
+  const bits = loadLibrary().selector_backends();
+  return (Object.keys(Backend) as SelectorKind[]).filter((kind) => ((bits >> Backend[kind]) & 1) !== 0);
+}
+
+/** `ASYNCDISPATCH_SELECTOR`, else the platform's own, which every one has beside or instead of `select`. */
 function defaultSelectorKind(): SelectorKind {
-  return (process.env.ASYNCDISPATCH_SELECTOR || "epoll") as SelectorKind;
+  const named = process.env.ASYNCDISPATCH_SELECTOR as SelectorKind | undefined;
+  return named || (availableKinds().find((kind) => kind !== "select") as SelectorKind);
 }

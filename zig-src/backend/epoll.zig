@@ -2,7 +2,7 @@
 
 const std = @import("std");
 const abi = @import("../abi.zig");
-const os = @import("../os/linux.zig");
+const os = @import("../os.zig").os;
 const Table = @import("../table.zig").Table;
 const Change = @import("../selector.zig").Change;
 

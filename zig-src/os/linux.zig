@@ -9,6 +9,16 @@ pub const Errno = linux.E;
 pub const Timespec = linux.timespec;
 pub const EpollEvent = linux.epoll_event;
 pub const EPOLL = linux.EPOLL;
+pub const AF = linux.AF;
+pub const sockaddr = linux.sockaddr;
+pub const SO = linux.SO;
+pub const SOL = linux.SOL;
+pub const IPPROTO = linux.IPPROTO;
+pub const TCP = linux.TCP;
+pub const MSG = linux.MSG;
+pub const Linger = extern struct { enabled: i32, seconds: i32 };
+/// UNIX sockets may have names outside the file system, which begin with a NUL.
+pub const has_abstract_names = true;
 
 /// `-errno` as the wrappers below return it.
 pub fn failure(errno: Errno) i32 {
@@ -36,6 +46,14 @@ pub fn monotonicNanoseconds() u64 {
     const failed = linux.clock_gettime(.MONOTONIC, &now);
     std.debug.assert(failed == 0); // this clock exists on every Linux
     return @as(u64, @intCast(now.sec)) * std.time.ns_per_s + @as(u64, @intCast(now.nsec));
+}
+
+pub fn yield() void {
+    _ = linux.sched_yield();
+}
+
+pub fn writeStandardError(text: []const u8) void {
+    _ = linux.write(linux.STDERR_FILENO, text.ptr, text.len);
 }
 
 /// EINTR is success: Linux has released the number by then, and a second close could hit its next owner.
@@ -152,14 +170,21 @@ pub fn eventClear(event: i32) i32 {
     return result(linux.read(event, std.mem.asBytes(&count), @sizeOf(u64)));
 }
 
-/// A pidfd: readable once the process has ended. The kernel makes it close-on-exec.
-pub fn processOpen(pid: i32) i32 {
+/// A pidfd: readable once the process has ended. The kernel makes it close-on-exec. Where the status could not be
+/// had later, it would be filled in here.
+pub fn processOpen(pid: i32, _: *abi.ProcessStatus) i32 {
     return result(linux.pidfd_open(pid, 0));
 }
 
-/// Fills `exit` in when the process is an ended child that nobody has waited for yet, and leaves it so. ECHILD
-/// when it is no such child.
+/// Fills `exit` in when the process has ended, as far as the system tells. Never reaps: a child stays its parent's
+/// to wait for.
 pub fn processStatus(descriptor: i32, exit: *abi.ProcessStatus) i32 {
+    const code = childStatus(descriptor, exit);
+    // Not a child of ours, or reaped already: newer kernels keep the status in the pidfd once it is reaped.
+    return if (code == failure(.CHILD)) reapedStatus(descriptor, exit) else code;
+}
+
+fn childStatus(descriptor: i32, exit: *abi.ProcessStatus) i32 {
     var info = std.mem.zeroes(linux.siginfo_t);
     const flags = linux.W.EXITED | linux.W.NOHANG | linux.W.NOWAIT;
     const failed = result(linux.waitid(.PIDFD, descriptor, &info, flags, null));
@@ -171,8 +196,8 @@ pub fn processStatus(descriptor: i32, exit: *abi.ProcessStatus) i32 {
     return 0;
 }
 
-/// As `processStatus`, of a process that its parent has waited for. Since Linux 6.15; before, nothing is known.
-pub fn processStatusReaped(descriptor: i32, exit: *abi.ProcessStatus) i32 {
+/// Since Linux 6.15; before, nothing is known.
+fn reapedStatus(descriptor: i32, exit: *abi.ProcessStatus) i32 {
     var info: PidfdInfo = .{ .mask = PidfdInfo.exit };
     const failed = result(linux.ioctl(descriptor, PidfdInfo.get, @intFromPtr(&info)));
     if (failed < 0 or info.mask & PidfdInfo.exit == 0) return 0;
@@ -195,11 +220,19 @@ const PidfdInfo = extern struct {
     const get = linux.IOCTL.IOWR(0xff, 11, PidfdInfo);
 };
 
+pub const SIG = linux.SIG;
+/// Signals have numbers below this.
+pub const signal_count = 65;
+pub const SignalInfo = linux.siginfo_t;
 /// What the process does with a signal, as the kernel keeps it.
 pub const SignalAction = linux.k_sigaction;
-pub const SignalHandler = fn (linux.SIG, *const linux.siginfo_t, ?*anyopaque) callconv(.c) void;
+pub const SignalHandler = fn (SIG, *const SignalInfo, ?*anyopaque) callconv(.c) void;
 /// Handlers up to here are no functions: the default action, and this one.
 pub const signal_ignored = 1;
+
+pub fn handlerAddress(action: *const SignalAction) usize {
+    return @intFromPtr(action.handler);
+}
 
 pub fn signalAction(signal: u8, action: *SignalAction) i32 {
     return result(linux.syscall4(.rt_sigaction, signal, 0, @intFromPtr(action), @sizeOf(linux.sigset_t)));
@@ -210,21 +243,27 @@ pub fn restoreSignalAction(signal: u8, action: *const SignalAction) i32 {
     return result(linux.syscall4(.rt_sigaction, signal, @intFromPtr(action), 0, @sizeOf(linux.sigset_t)));
 }
 
-/// System calls that the signal interrupts go on, where they can.
-pub fn setSignalHandler(signal: u8, handler: *const SignalHandler, mask: linux.sigset_t) i32 {
+/// Blocks, while the handler runs, what `former` blocks. System calls that the signal interrupts go on, where
+/// they can.
+pub fn setSignalHandler(signal: u8, handler: *const SignalHandler, former: *const SignalAction) i32 {
     const action: linux.Sigaction = .{
         .handler = .{ .sigaction = handler },
-        .mask = mask,
+        .mask = former.mask,
         .flags = linux.SA.SIGINFO | linux.SA.RESTART | linux.SA.ONSTACK,
     };
     return result(linux.sigaction(@enumFromInt(signal), &action, null));
 }
 
-pub fn socket(domain: u32, socket_type: u32, protocol: u32) i32 {
-    return result(linux.socket(domain, socket_type, protocol));
+/// A socket that never blocks, as every one that `accept` gives.
+pub fn socket(family: u32, socket_type: u32, protocol: u32, inheritable: bool) i32 {
+    return result(linux.socket(family, socket_type | creationFlags(inheritable), protocol));
 }
 
-pub fn bind(descriptor: i32, address: *const linux.sockaddr, length: u32) i32 {
+fn creationFlags(inheritable: bool) u32 {
+    return linux.SOCK.NONBLOCK | @as(u32, if (inheritable) 0 else linux.SOCK.CLOEXEC);
+}
+
+pub fn bind(descriptor: i32, address: *const sockaddr, length: u32) i32 {
     return result(linux.bind(descriptor, address, length));
 }
 
@@ -232,28 +271,38 @@ pub fn listen(descriptor: i32, backlog: i32) i32 {
     return result(linux.listen(descriptor, @bitCast(backlog)));
 }
 
-pub fn connect(descriptor: i32, address: *const linux.sockaddr, length: u32) i32 {
+pub fn connect(descriptor: i32, address: *const sockaddr, length: u32) i32 {
     return result(linux.connect(descriptor, address, length));
 }
 
-pub fn accept(descriptor: i32, address: *linux.sockaddr, length: *u32, flags: u32) i32 {
-    return result(linux.accept4(descriptor, address, length, flags));
+pub fn accept(descriptor: i32, address: *sockaddr, length: *u32, inheritable: bool) i32 {
+    return result(linux.accept4(descriptor, address, length, creationFlags(inheritable)));
 }
 
-pub fn localAddress(descriptor: i32, address: *linux.sockaddr, length: *u32) i32 {
+pub fn localAddress(descriptor: i32, address: *sockaddr, length: *u32) i32 {
     return result(linux.getsockname(descriptor, address, length));
 }
 
-pub fn peerAddress(descriptor: i32, address: *linux.sockaddr, length: *u32) i32 {
+pub fn peerAddress(descriptor: i32, address: *sockaddr, length: *u32) i32 {
     return result(linux.getpeername(descriptor, address, length));
 }
 
-pub fn receive(descriptor: i32, memory: []u8, flags: u32) i32 {
-    return result(linux.recvfrom(descriptor, memory.ptr, memory.len, flags, null, null));
+/// The family of a socket, bound or not.
+pub fn socketFamily(descriptor: i32) i32 {
+    var family: i32 = undefined;
+    const code = getOption(descriptor, SOL.SOCKET, SO.DOMAIN, std.mem.asBytes(&family));
+    return if (code < 0) code else family;
 }
 
-pub fn receiveFrom(descriptor: i32, memory: []u8, flags: u32, address: *linux.sockaddr, length: *u32) i32 {
-    return result(linux.recvfrom(descriptor, memory.ptr, memory.len, flags, address, length));
+/// As every transfer below, never blocks and never raises a signal, whatever the flags.
+pub fn receive(descriptor: i32, memory: []u8, flags: u32) i32 {
+    return result(linux.recvfrom(descriptor, memory.ptr, memory.len, flags | MSG.DONTWAIT, null, null));
+}
+
+/// The length of the datagram as it was sent.
+pub fn receiveFrom(descriptor: i32, memory: []u8, flags: u32, address: *sockaddr, length: *u32) i32 {
+    const all_flags = flags | MSG.DONTWAIT | MSG.TRUNC;
+    return result(linux.recvfrom(descriptor, memory.ptr, memory.len, all_flags, address, length));
 }
 
 /// The number of bytes that can be received at once.
@@ -263,12 +312,14 @@ pub fn available(descriptor: i32) i32 {
     return if (failed < 0) failed else count;
 }
 
+const send_flags = MSG.DONTWAIT | MSG.NOSIGNAL;
+
 pub fn send(descriptor: i32, memory: []const u8, flags: u32) i32 {
-    return result(linux.sendto(descriptor, memory.ptr, memory.len, flags, null, 0));
+    return result(linux.sendto(descriptor, memory.ptr, memory.len, flags | send_flags, null, 0));
 }
 
-pub fn sendTo(descriptor: i32, memory: []const u8, flags: u32, address: *const linux.sockaddr, length: u32) i32 {
-    return result(linux.sendto(descriptor, memory.ptr, memory.len, flags, address, length));
+pub fn sendTo(descriptor: i32, memory: []const u8, flags: u32, address: *const sockaddr, length: u32) i32 {
+    return result(linux.sendto(descriptor, memory.ptr, memory.len, flags | send_flags, address, length));
 }
 
 pub fn getOption(descriptor: i32, level: i32, name: u32, value: []u8) i32 {
@@ -304,3 +355,50 @@ pub const Lock = struct {
         }
     }
 };
+
+/// 0 when the thread runs. It must outlive nothing of the caller's.
+pub fn startThread(run: *const ThreadFunction, context: ?*anyopaque) i32 {
+    var thread: pthread_t = undefined;
+    const errno = pthread_create(&thread, null, run, context);
+    if (errno != 0) return -errno;
+    _ = pthread_detach(thread);
+    return 0;
+}
+
+pub const ThreadFunction = fn (?*anyopaque) callconv(.c) ?*anyopaque;
+
+/// What the C library's last failing call in this thread left, positive.
+pub fn lastErrno() i32 {
+    return __errno_location().*;
+}
+
+pub const AI_V4MAPPED = 0x8;
+pub const EAI_SYSTEM = -11;
+
+/// The same in glibc and musl, as are all the C library's names here.
+pub const addrinfo = extern struct {
+    flags: c_int,
+    family: c_int,
+    socktype: c_int,
+    protocol: c_int,
+    addrlen: u32 = 0,
+    addr: ?[*]const u8 = null,
+    canonname: ?[*:0]const u8 = null,
+    next: ?*addrinfo = null,
+};
+
+const pthread_t = usize;
+
+// These stay undefined in our file: the process that loads it has them, whether that is glibc's or musl's.
+// std.Thread does not work in a library that links no libc.
+extern fn pthread_create(*pthread_t, ?*const anyopaque, *const ThreadFunction, ?*anyopaque) c_int;
+extern fn pthread_detach(thread: pthread_t) c_int;
+extern fn __errno_location() *c_int;
+pub extern fn getaddrinfo(
+    name: [*:0]const u8,
+    service: ?[*:0]const u8,
+    hints: *const addrinfo,
+    answers: *?*addrinfo,
+) c_int;
+pub extern fn freeaddrinfo(answers: *addrinfo) void;
+pub extern fn gai_strerror(status: c_int) ?[*:0]const u8;

@@ -2,7 +2,7 @@
 
 const std = @import("std");
 const abi = @import("../abi.zig");
-const os = @import("../os/linux.zig");
+const os = @import("../os.zig").os;
 const event = @import("../watch/event.zig");
 const support = @import("support.zig");
 const Subject = support.Subject;

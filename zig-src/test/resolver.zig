@@ -2,7 +2,7 @@
 
 const std = @import("std");
 const abi = @import("../abi.zig");
-const os = @import("../os/linux.zig");
+const os = @import("../os.zig").os;
 const resolver_file = @import("../resolver.zig");
 const support = @import("support.zig");
 const Resolver = resolver_file.Resolver;

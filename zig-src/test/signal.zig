@@ -2,7 +2,7 @@
 
 const std = @import("std");
 const linux = std.os.linux;
-const os = @import("../os/linux.zig");
+const os = @import("../os.zig").os;
 const signal = @import("../watch/signal.zig");
 const support = @import("support.zig");
 const Subject = support.Subject;

@@ -3,7 +3,7 @@
 const std = @import("std");
 const linux = std.os.linux;
 const abi = @import("../abi.zig");
-const os = @import("../os/linux.zig");
+const os = @import("../os.zig").os;
 const Selector = @import("../selector.zig").Selector;
 
 pub const read = abi.Readiness.read;

@@ -3,7 +3,7 @@
 
 const std = @import("std");
 const abi = @import("../abi.zig");
-const os = @import("../os/linux.zig");
+const os = @import("../os.zig").os;
 const nextGeneration = @import("../table.zig").nextGeneration;
 const Pool = @import("pool.zig").Pool;
 

@@ -2,7 +2,7 @@
 //! spend a page on each.
 
 const std = @import("std");
-const os = @import("../os/linux.zig");
+const os = @import("../os.zig").os;
 
 pub fn Pool(comptime Record: type) type {
     return struct {

@@ -1,13 +1,15 @@
-//! The end of a process as readiness: a pidfd, readable once the process has ended.
+//! The end of a process as readiness: a descriptor that is readable once the process has ended.
 
 const std = @import("std");
 const abi = @import("../abi.zig");
-const os = @import("../os/linux.zig");
+const os = @import("../os.zig").os;
 const Pool = @import("pool.zig").Pool;
 
-/// A pidfd with an owner, which closes it early or leaves it to the deallocator.
+/// A process with an owner, which closes it early or leaves it to the deallocator.
 pub const Process = struct {
     descriptor: i32,
+    /// Some systems tell only once.
+    exit: abi.ProcessStatus,
 
     var pool: Pool(Process) = .{};
 
@@ -17,7 +19,8 @@ pub const Process = struct {
             code.* = os.failure(.NOMEM);
             return null;
         };
-        self.descriptor = os.processOpen(pid);
+        self.exit = .{};
+        self.descriptor = os.processOpen(pid, &self.exit);
         code.* = @min(self.descriptor, 0);
         if (self.descriptor >= 0) return self;
         pool.destroy(self);
@@ -25,11 +28,9 @@ pub const Process = struct {
     }
 
     /// How the process ended, as far as the system tells. Never reaps: a child stays its parent's to wait for.
-    pub fn status(self: *const Process, exit: *abi.ProcessStatus) i32 {
-        exit.* = .{};
-        var code = os.processStatus(self.descriptor, exit);
-        // Not a child of ours, or reaped already: newer kernels keep the status in the pidfd once it is reaped.
-        if (code == os.failure(.CHILD)) code = os.processStatusReaped(self.descriptor, exit);
+    pub fn status(self: *Process, exit: *abi.ProcessStatus) i32 {
+        const code = if (self.exit.known == 0) os.processStatus(self.descriptor, &self.exit) else 0;
+        exit.* = self.exit;
         return code;
     }
 

@@ -1,12 +1,11 @@
-//! Signals as readiness: a handler for the one signal that writes to the eventfds of those who watch it.
+//! Signals as readiness: a handler for the one signal that writes to the events of those who watch it.
 //!
 //! Not a signalfd: that needs the signal blocked in every thread of the process, and the engine's threads block
 //! none, so that the signal would still take its default action through one of them.
 
 const std = @import("std");
-const linux = std.os.linux;
 const abi = @import("../abi.zig");
-const os = @import("../os/linux.zig");
+const os = @import("../os.zig").os;
 const Pool = @import("pool.zig").Pool;
 
 /// How many watches there can be in a process, of all signals together.
@@ -74,7 +73,7 @@ pub const Watch = struct {
         if (counts[self.signal] == 0) restore(self.signal);
         entries[self.place].store(0, .seq_cst);
         // A handler that has already read the entry may be about to write.
-        while (running.load(.seq_cst) != 0) _ = linux.sched_yield();
+        while (running.load(.seq_cst) != 0) os.yield();
         _ = os.close(self.descriptor);
         self.descriptor = -1;
     }
@@ -91,26 +90,24 @@ const Entry = packed struct(u64) {
     descriptor: i32,
 };
 
-const signal_count = 65;
-
 /// Guards the installing of handlers. The handler itself takes no lock: it may interrupt who holds it.
 var lock: os.Lock = .{};
-var counts: [signal_count]u32 = @splat(0);
-var formers: [signal_count]os.SignalAction = undefined;
+var counts: [os.signal_count]u32 = @splat(0);
+var formers: [os.signal_count]os.SignalAction = undefined;
 /// What the handler reads of `formers`, in a word.
-var former_handlers: [signal_count]std.atomic.Value(usize) = @splat(.init(0));
+var former_handlers: [os.signal_count]std.atomic.Value(usize) = @splat(.init(0));
 var entries: [capacity]std.atomic.Value(u64) = @splat(.init(0));
 /// Handlers that are among the entries now.
 var running: std.atomic.Value(u32) = .init(0);
 
 fn isWatchable(number: i32) bool {
-    if (number < 1 or number >= signal_count) return false;
-    return switch (@as(linux.SIG, @enumFromInt(@as(u32, @intCast(number))))) {
+    if (number < 1 or number >= os.signal_count) return false;
+    return switch (@as(os.SIG, @enumFromInt(number))) {
         // The kernel allows no handler.
         .KILL, .STOP => false,
         // Returning from the handler would run the faulty instruction again, for ever.
         .ILL, .BUS, .FPE, .SEGV => false,
-        // 32 and 33 are the C library's own, for cancelling threads and for setuid.
+        // 32 and 33 are the C library's own: Linux cancels threads with them, FreeBSD stops them.
         else => number != 32 and number != 33,
     };
 }
@@ -120,27 +117,23 @@ fn install(number: u8) i32 {
     var current: os.SignalAction = undefined;
     const code = os.signalAction(number, &current);
     if (code < 0) return code;
-    if (handlerOf(&current) == @intFromPtr(&onSignal)) return 0;
+    if (os.handlerAddress(&current) == @intFromPtr(&onSignal)) return 0;
     formers[number] = current;
     // First, for the handler may be called at once.
-    former_handlers[number].store(handlerOf(&current), .seq_cst);
-    return os.setSignalHandler(number, &onSignal, current.mask);
+    former_handlers[number].store(os.handlerAddress(&current), .seq_cst);
+    return os.setSignalHandler(number, &onSignal, &current);
 }
 
 /// The caller holds the lock. What somebody else has installed over our handler stays.
 fn restore(number: u8) void {
     var current: os.SignalAction = undefined;
     if (os.signalAction(number, &current) < 0) return;
-    if (handlerOf(&current) == @intFromPtr(&onSignal)) _ = os.restoreSignalAction(number, &formers[number]);
-}
-
-fn handlerOf(action: *const os.SignalAction) usize {
-    return @intFromPtr(action.handler);
+    if (os.handlerAddress(&current) == @intFromPtr(&onSignal)) _ = os.restoreSignalAction(number, &formers[number]);
 }
 
 /// Runs in whichever thread the signal interrupted: atomics and `write`, nothing else. Then calls who handled the
 /// signal before; the three arguments do no harm to a handler that takes one.
-fn onSignal(signal: linux.SIG, info: *const linux.siginfo_t, context: ?*anyopaque) callconv(.c) void {
+fn onSignal(signal: os.SIG, info: *const os.SignalInfo, context: ?*anyopaque) callconv(.c) void {
     const number = @intFromEnum(signal);
     _ = running.fetchAdd(1, .seq_cst);
     for (&entries) |*entry| {

@@ -1,0 +1,33 @@
+//! Picks the file of this operating system. Every call in there is a thin wrapper whose result is the value or
+//! `-errno`, in the system's own numbers.
+
+const builtin = @import("builtin");
+
+pub const os = switch (builtin.os.tag) {
+    .linux => @import("os/linux.zig"),
+    else => |tag| @compileError("no os/ file for " ++ @tagName(tag)),
+};
+
+/// What the portable code takes from each of them. What one backend alone needs is not here, nor what only
+/// POSIX has: `pselect`, and signals.
+const required = .{
+    "Errno",       "Lock",               "failure",       "monotonicNanoseconds",
+    "yield",       "writeStandardError", "reserve",       "release",
+    "close",       "checkOpen",          "checkWaitable", "setInheritable",
+    "openDead",    "duplicateOver",      "eventCreate",   "descriptorLimit",
+    "eventRaise",  "eventClear",         "processOpen",   "processStatus",
+    "AF",          "sockaddr",           "SO",            "SOL",
+    "IPPROTO",     "TCP",                "Linger",        "has_abstract_names",
+    "socket",      "bind",               "listen",        "connect",
+    "accept",      "localAddress",       "peerAddress",   "socketFamily",
+    "receive",     "receiveFrom",        "available",     "MSG",
+    "send",        "sendTo",             "getOption",     "setOption",
+    "addrinfo",    "getaddrinfo",        "freeaddrinfo",  "gai_strerror",
+    "AI_V4MAPPED", "EAI_SYSTEM",         "lastErrno",     "startThread",
+};
+
+comptime {
+    for (required) |name| {
+        if (!@hasDecl(os, name)) @compileError(@typeName(os) ++ " lacks " ++ name);
+    }
+}
