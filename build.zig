@@ -23,8 +23,9 @@ fn addLibrary(b: *std.Build, target: std.Build.ResolvedTarget, optimize: std.bui
             .strip = true,
         }),
     });
-    // The process that loads us has pthread_create and getaddrinfo, be its C library glibc or musl.
-    library.linker_allow_shlib_undefined = true;
+    // The process that loads us has pthread_create and getaddrinfo, be its C library glibc or musl. Other systems have
+    // one C library each.
+    library.linker_allow_shlib_undefined = target.result.os.tag == .linux;
     b.installArtifact(library);
 }
 

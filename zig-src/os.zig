@@ -5,6 +5,7 @@ const builtin = @import("builtin");
 
 pub const os = switch (builtin.os.tag) {
     .linux => @import("os/linux.zig"),
+    .macos, .freebsd => @import("os/bsd.zig"),
     else => |tag| @compileError("no os/ file for " ++ @tagName(tag)),
 };
 

@@ -173,7 +173,7 @@ fn systemOption(option: abi.Option) SystemOption {
         .no_delay => return .{ .level = os.IPPROTO.TCP, .name = os.TCP.NODELAY },
         .send_buffer => SO.SNDBUF,
         .receive_buffer => SO.RCVBUF,
-        .linger => SO.LINGER,
+        .linger => os.Linger.option,
         .pending_error => SO.ERROR,
         .domain => unreachable, // no option on every system
         .socket_type => SO.TYPE,

@@ -4,6 +4,7 @@
 const std = @import("std");
 const linux = std.os.linux;
 const abi = @import("../abi.zig");
+const FutexLock = @import("futex_lock.zig").FutexLock;
 
 pub const Errno = linux.E;
 pub const Timespec = linux.timespec;
@@ -16,7 +17,12 @@ pub const SOL = linux.SOL;
 pub const IPPROTO = linux.IPPROTO;
 pub const TCP = linux.TCP;
 pub const MSG = linux.MSG;
-pub const Linger = extern struct { enabled: i32, seconds: i32 };
+pub const Linger = extern struct {
+    enabled: i32,
+    seconds: i32,
+
+    pub const option = SO.LINGER;
+};
 /// UNIX sockets may have names outside the file system, which begin with a NUL.
 pub const has_abstract_names = true;
 
@@ -331,30 +337,15 @@ pub fn setOption(descriptor: i32, level: i32, name: u32, value: []const u8) i32 
     return result(linux.setsockopt(descriptor, level, name, value.ptr, @intCast(value.len)));
 }
 
-/// A lock for a few instructions at a time. Neither pthread's (its size differs between the libcs) nor
-/// std's (it wants an Io) fits a library that links no libc.
-pub const Lock = struct {
-    state: std.atomic.Value(u32) = .init(unlocked),
+pub const Lock = FutexLock(futexWait, futexWake);
 
-    const unlocked = 0;
-    const locked = 1;
-    const contended = 2;
+fn futexWait(word: *const u32, expected: u32) void {
+    _ = linux.futex_4arg(word, .{ .cmd = .WAIT, .private = true }, expected, null);
+}
 
-    pub fn lock(self: *Lock) void {
-        if (self.state.cmpxchgStrong(unlocked, locked, .acquire, .monotonic) == null) return;
-        // Whoever has waited must assume that others wait as well, hence `contended` and never `locked`.
-        while (self.state.swap(contended, .acquire) != unlocked) {
-            // EINTR, EAGAIN and a spurious wake-up all mean the same: look again.
-            _ = linux.futex_4arg(&self.state.raw, .{ .cmd = .WAIT, .private = true }, contended, null);
-        }
-    }
-
-    pub fn unlock(self: *Lock) void {
-        if (self.state.swap(unlocked, .release) == contended) {
-            _ = linux.futex_3arg(&self.state.raw, .{ .cmd = .WAKE, .private = true }, 1);
-        }
-    }
-};
+fn futexWake(word: *const u32) void {
+    _ = linux.futex_3arg(word, .{ .cmd = .WAKE, .private = true }, 1);
+}
 
 /// 0 when the thread runs. It must outlive nothing of the caller's.
 pub fn startThread(run: *const ThreadFunction, context: ?*anyopaque) i32 {

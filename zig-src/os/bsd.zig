@@ -1,0 +1,450 @@
+//! The system calls of macOS and FreeBSD, through their C library, one thin wrapper each. Every result is the
+//! value or `-errno`, whatever errno it is.
+
+const std = @import("std");
+const builtin = @import("builtin");
+const c = std.c;
+const abi = @import("../abi.zig");
+const kevent_file = @import("kevent.zig");
+const FutexLock = @import("futex_lock.zig").FutexLock;
+
+const is_macos = builtin.os.tag == .macos;
+
+pub const Errno = c.E;
+pub const Timespec = c.timespec;
+pub const AF = c.AF;
+pub const sockaddr = c.sockaddr;
+pub const SO = c.SO;
+pub const SOL = c.SOL;
+pub const IPPROTO = c.IPPROTO;
+pub const TCP = struct {
+    pub const NODELAY = 1;
+};
+pub const MSG = c.MSG;
+pub const Linger = extern struct {
+    enabled: i32,
+    seconds: i32,
+
+    /// SO_LINGER of macOS counts ticks; this is its SO_LINGER_SEC.
+    pub const option = if (is_macos) 0x1080 else SO.LINGER;
+};
+pub const has_abstract_names = false;
+
+/// `-errno` as the wrappers below return it.
+pub fn failure(errno: Errno) i32 {
+    return -@as(i32, @intFromEnum(errno));
+}
+
+/// Every call here returns a descriptor, a flag word or a bounded count, which an i32 holds.
+fn result(value: anytype) i32 {
+    return if (value == -1) -c._errno().* else @intCast(value);
+}
+
+pub fn timespec(duration_ns: u64) Timespec {
+    return .{
+        .sec = @intCast(duration_ns / std.time.ns_per_s),
+        .nsec = @intCast(duration_ns % std.time.ns_per_s),
+    };
+}
+
+pub fn monotonicNanoseconds() u64 {
+    var now: Timespec = undefined;
+    const failed = c.clock_gettime(.MONOTONIC, &now);
+    std.debug.assert(failed == 0);
+    return @as(u64, @intCast(now.sec)) * std.time.ns_per_s + @as(u64, @intCast(now.nsec));
+}
+
+pub fn yield() void {
+    _ = c.sched_yield();
+}
+
+pub fn writeStandardError(text: []const u8) void {
+    _ = c.write(c.STDERR_FILENO, text.ptr, text.len);
+}
+
+/// EINTR is success: the number has been released by then, and a second close could hit its next owner.
+pub fn close(descriptor: i32) i32 {
+    const code = result(c.close(descriptor));
+    return if (code == failure(.INTR)) 0 else code;
+}
+
+/// 0 when `descriptor` is open. One of `openDead` counts as closed.
+pub fn checkOpen(descriptor: i32) i32 {
+    const flags = result(c.fcntl(descriptor, c.F.GETFL));
+    if (flags < 0) return flags;
+    return if (@as(u32, @intCast(flags)) & O_EXEC != 0) failure(.BADF) else 0;
+}
+
+/// 0 when waiting for the descriptor means something; EPERM, as epoll says it, when it is a file, which
+/// `select` and kqueue would report for ever.
+pub fn checkWaitable(descriptor: i32) i32 {
+    const code = checkOpen(descriptor);
+    if (code < 0) return code;
+    var status: c.Stat = undefined;
+    const failed = result(c.fstat(descriptor, &status));
+    if (failed < 0) return failed;
+    return switch (status.mode & c.S.IFMT) {
+        c.S.IFREG, c.S.IFDIR, c.S.IFBLK => failure(.PERM),
+        else => 0,
+    };
+}
+
+pub fn setInheritable(descriptor: i32, inheritable: bool) i32 {
+    const flags = result(c.fcntl(descriptor, c.F.GETFD));
+    if (flags < 0) return flags;
+    const others = flags & ~@as(i32, c.FD_CLOEXEC);
+    return result(c.fcntl(descriptor, c.F.SETFD, others | @as(i32, if (inheritable) 0 else c.FD_CLOEXEC)));
+}
+
+pub fn descriptorLimit() i32 {
+    var limit: c.rlimit = undefined;
+    const failed = result(c.getrlimit(.NOFILE, &limit));
+    return if (failed < 0) failed else @intCast(@min(limit.cur, std.math.maxInt(i32)));
+}
+
+/// Zeroed memory that takes room only as it is written; null when there is none.
+pub fn reserve(size: usize) ?[]align(std.heap.page_size_min) u8 {
+    const flags: c.MAP = .{ .TYPE = .PRIVATE, .ANONYMOUS = true };
+    return std.posix.mmap(null, size, .{ .READ = true, .WRITE = true }, flags, -1, 0) catch null;
+}
+
+pub fn release(memory: []align(std.heap.page_size_min) u8) void {
+    std.posix.munmap(memory);
+}
+
+const O_EXEC: u32 = if (is_macos) 0x4000_0000 else 0x0004_0000;
+
+/// A directory that may only be searched, so that to read and to write it gives EBADF.
+pub fn openDead() i32 {
+    const flags: u32 = @as(u32, @bitCast(c.O{ .DIRECTORY = true, .CLOEXEC = true })) | O_EXEC;
+    return result(c.open("/", @bitCast(flags)));
+}
+
+/// Lets `target` name what `source` names, closing what it named before. Not inheritable, but for a moment.
+pub fn duplicateOver(source: i32, target: i32) i32 {
+    const code = result(c.dup2(source, target));
+    if (code < 0) return code;
+    const failed = setInheritable(target, false);
+    return if (failed < 0) failed else code;
+}
+
+/// The kernel writes the ready descriptors to the sets, which may be as large as they have to.
+pub fn pselect(limit: usize, read: [*]usize, write: [*]usize, timeout: ?*Timespec) i32 {
+    return result(c_pselect(@intCast(limit), read, write, null, timeout, null));
+}
+
+const PselectFunction = fn (c_int, ?[*]usize, ?[*]usize, ?[*]usize, ?*const Timespec, ?*const c.sigset_t) callconv(.c) c_int;
+/// macOS's plain one refuses sets of more than 1024 descriptors.
+const c_pselect = @extern(*const PselectFunction, .{ .name = if (is_macos) "pselect$DARWIN_EXTSN" else "pselect" });
+
+pub const Kevent = kevent_file.Kevent;
+const EV = kevent_file.EV;
+const EVFILT = kevent_file.EVFILT;
+const NOTE = kevent_file.NOTE;
+
+pub fn kqueue() i32 {
+    const queue = result(c.kqueue());
+    if (queue < 0) return queue;
+    const code = setInheritable(queue, false);
+    if (code < 0) _ = close(queue);
+    return if (code < 0) code else queue;
+}
+
+/// Makes the changes, then waits for events when there is room for them; an error of a change is an event as well,
+/// and ends the wait.
+pub fn kevent(queue: i32, changes: []const Kevent, events: []Kevent, timeout: ?*const Timespec) i32 {
+    return result(c_kevent(queue, changes.ptr, @intCast(changes.len), events.ptr, @intCast(events.len), timeout));
+}
+
+const c_kevent = @extern(*const fn (c_int, [*]const Kevent, c_int, [*]Kevent, c_int, ?*const Timespec) callconv(.c) c_int, .{ .name = "kevent" });
+
+/// A change that may be the only knote of its queue, without data.
+fn change(ident: usize, filter: i16, flags: u16, fflags: u32) Kevent {
+    return .{ .ident = ident, .filter = filter, .flags = flags, .fflags = fflags, .data = 0, .udata = 0 };
+}
+
+fn apply(queue: i32, one: Kevent) i32 {
+    return kevent(queue, &.{one}, &.{}, null);
+}
+
+/// A queue of its own whose only knote the caller sets, in place of a descriptor that becomes readable by itself.
+fn queueWith(knote: Kevent) i32 {
+    const queue = kqueue();
+    if (queue < 0) return queue;
+    const code = apply(queue, knote);
+    if (code < 0) _ = close(queue);
+    return if (code < 0) code else queue;
+}
+
+/// A queue with a user event, which is readable while that is raised.
+pub fn eventCreate() i32 {
+    return queueWith(change(0, EVFILT.USER, EV.ADD | EV.CLEAR, 0));
+}
+
+/// May run in a signal's handler, so it leaves the interrupted code's errno alone.
+pub fn eventRaise(event: i32) i32 {
+    const errno = c._errno().*;
+    defer c._errno().* = errno;
+    return apply(event, change(0, EVFILT.USER, 0, NOTE.TRIGGER));
+}
+
+/// EAGAIN when it was not raised.
+pub fn eventClear(event: i32) i32 {
+    var taken: Kevent = undefined;
+    const code = takeEvent(event, &taken);
+    return if (code == 0) failure(.AGAIN) else code;
+}
+
+/// 1 when there was an event; 0 when there was none.
+fn takeEvent(queue: i32, event: *Kevent) i32 {
+    return kevent(queue, &.{}, event[0..1], &timespec(0));
+}
+
+/// A queue with the process's end, which is readable once the process has ended.
+pub fn processOpen(pid: i32, exit: *abi.ProcessStatus) i32 {
+    if (pid <= 0) return failure(.INVAL);
+    const ident: usize = @intCast(pid);
+    const queue = queueWith(change(ident, EVFILT.PROC, EV.ADD, NOTE.EXIT | NOTE.EXITSTATUS));
+    // macOS tells the status only of children and of what may be signalled, …
+    if (queue == failure(.ACCES)) return queueWith(change(ident, EVFILT.PROC, EV.ADD, NOTE.EXIT));
+    // … and finds no process that has ended, although as a child it is there until it is waited for.
+    if (is_macos and queue == failure(.SRCH) and hasEnded(pid, exit)) return queueWith(raised_for_ever);
+    return queue;
+}
+
+const raised_for_ever = change(0, EVFILT.USER, EV.ADD, NOTE.TRIGGER);
+
+/// Fills `exit` in when the process has ended, as far as the system tells. Never reaps: a child stays its parent's
+/// to wait for.
+pub fn processStatus(queue: i32, exit: *abi.ProcessStatus) i32 {
+    var event: Kevent = undefined;
+    const code = takeEvent(queue, &event);
+    if (code <= 0) return code;
+    const is_told = event.filter == EVFILT.PROC and event.fflags & NOTE.EXITSTATUS == NOTE.EXITSTATUS;
+    if (is_told) exit.* = exitOf(@intCast(event.data));
+    // The end is reported once, and the queue shall stay readable.
+    return apply(queue, raised_for_ever);
+}
+
+/// From a status as `wait` gives it.
+fn exitOf(status: u32) abi.ProcessStatus {
+    if (c.W.IFEXITED(status)) return .{ .known = 1, .exit_code = c.W.EXITSTATUS(status) };
+    return .{ .known = 1, .signal = @intCast(@intFromEnum(c.W.TERMSIG(status))) };
+}
+
+/// Whether it is a child that has ended and that nobody has waited for.
+fn hasEnded(pid: i32, exit: *abi.ProcessStatus) bool {
+    const P_PID = 1;
+    const CLD_EXITED = 1;
+    const WEXITED = 4;
+    const WNOWAIT = 0x20;
+    var info = std.mem.zeroes(c.siginfo_t);
+    const failed = waitid(P_PID, @intCast(pid), &info, c.W.NOHANG | WEXITED | WNOWAIT);
+    if (failed != 0 or info.pid != pid) return false;
+    const exited = info.code == CLD_EXITED;
+    exit.* = if (exited) .{ .known = 1, .exit_code = info.status } else .{ .known = 1, .signal = info.status };
+    return true;
+}
+
+extern "c" fn waitid(kind: c_int, id: u32, info: *c.siginfo_t, options: c_int) c_int;
+
+pub const SIG = c.SIG;
+/// Signals have numbers below this.
+pub const signal_count = if (is_macos) 32 else 127;
+pub const SignalInfo = c.siginfo_t;
+/// What the process does with a signal.
+pub const SignalAction = c.Sigaction;
+pub const SignalHandler = fn (SIG, *const SignalInfo, ?*anyopaque) callconv(.c) void;
+/// Handlers up to here are no functions: the default action, and this one.
+pub const signal_ignored = 1;
+
+pub fn handlerAddress(action: *const SignalAction) usize {
+    return @intFromPtr(action.handler.sigaction);
+}
+
+pub fn signalAction(signal: u8, action: *SignalAction) i32 {
+    return result(c.sigaction(@enumFromInt(signal), null, action));
+}
+
+/// Puts an action back that `signalAction` gave.
+pub fn restoreSignalAction(signal: u8, action: *const SignalAction) i32 {
+    return result(c.sigaction(@enumFromInt(signal), action, null));
+}
+
+/// Blocks, while the handler runs, what `former` blocks. System calls that the signal interrupts go on, where
+/// they can.
+pub fn setSignalHandler(signal: u8, handler: *const SignalHandler, former: *const SignalAction) i32 {
+    const action: SignalAction = .{
+        .handler = .{ .sigaction = handler },
+        .mask = former.mask,
+        .flags = c.SA.SIGINFO | c.SA.RESTART | c.SA.ONSTACK,
+    };
+    return result(c.sigaction(@enumFromInt(signal), &action, null));
+}
+
+/// A socket that never blocks, as every one that `accept` gives.
+pub fn socket(family: u32, socket_type: u32, protocol: u32, inheritable: bool) i32 {
+    if (!is_macos) return result(c.socket(family, socket_type | creationFlags(inheritable), protocol));
+    return prepared(result(c.socket(family, socket_type, protocol)), inheritable);
+}
+
+/// FreeBSD's alone.
+fn creationFlags(inheritable: bool) u32 {
+    return c.SOCK.NONBLOCK | @as(u32, if (inheritable) 0 else c.SOCK.CLOEXEC);
+}
+
+/// macOS sets a new socket's flags one after another. A process that another thread starts meanwhile inherits it.
+fn prepared(descriptor: i32, inheritable: bool) i32 {
+    if (descriptor < 0) return descriptor;
+    const nonblocking: u32 = @bitCast(c.O{ .NONBLOCK = true });
+    var code = result(c.fcntl(descriptor, c.F.SETFL, @as(c_int, @bitCast(nonblocking))));
+    if (code >= 0) code = setInheritable(descriptor, inheritable);
+    if (code < 0) _ = close(descriptor);
+    return if (code < 0) code else descriptor;
+}
+
+pub fn bind(descriptor: i32, address: *const sockaddr, length: u32) i32 {
+    return result(c.bind(descriptor, address, length));
+}
+
+pub fn listen(descriptor: i32, backlog: i32) i32 {
+    return result(c.listen(descriptor, @bitCast(backlog)));
+}
+
+pub fn connect(descriptor: i32, address: *const sockaddr, length: u32) i32 {
+    return result(c.connect(descriptor, address, length));
+}
+
+pub fn accept(descriptor: i32, address: *sockaddr, length: *u32, inheritable: bool) i32 {
+    if (!is_macos) return result(c.accept4(descriptor, address, length, creationFlags(inheritable)));
+    return prepared(result(c.accept(descriptor, address, length)), inheritable);
+}
+
+pub fn localAddress(descriptor: i32, address: *sockaddr, length: *u32) i32 {
+    return result(c.getsockname(descriptor, address, length));
+}
+
+pub fn peerAddress(descriptor: i32, address: *sockaddr, length: *u32) i32 {
+    return result(c.getpeername(descriptor, address, length));
+}
+
+/// The family of a socket, bound or not.
+pub fn socketFamily(descriptor: i32) i32 {
+    var address: sockaddr.storage = undefined;
+    var length: u32 = @sizeOf(sockaddr.storage);
+    const code = localAddress(descriptor, @ptrCast(&address), &length);
+    return if (code < 0) code else address.family;
+}
+
+/// macOS's has no name in std.
+const MSG_NOSIGNAL: u32 = if (is_macos) 0x80000 else MSG.NOSIGNAL;
+const send_flags = MSG.DONTWAIT | MSG_NOSIGNAL;
+
+/// As every transfer below, never blocks and never raises a signal, whatever the flags.
+pub fn receive(descriptor: i32, memory: []u8, flags: u32) i32 {
+    return transferred(descriptor, c.recv(descriptor, memory.ptr, memory.len, @bitCast(flags | MSG.DONTWAIT)));
+}
+
+/// The length of the datagram as it was sent.
+pub fn receiveFrom(descriptor: i32, memory: []u8, flags: u32, address: *sockaddr, length: *u32) i32 {
+    // macOS does not tell the length afterwards.
+    const next_length = if (is_macos) available(descriptor) else 0;
+    const all_flags = flags | MSG.DONTWAIT | @as(u32, if (is_macos) 0 else MSG.TRUNC);
+    const code = transferred(descriptor, c.recvfrom(descriptor, memory.ptr, memory.len, all_flags, address, length));
+    return if (code == memory.len) @max(code, next_length) else code;
+}
+
+/// The number of bytes that can be received at once.
+pub fn available(descriptor: i32) i32 {
+    const SO_NREAD = 0x1020; // macOS's; its FIONREAD counts all datagrams and their addresses
+    const FIONREAD = 0x4004667f;
+    var count: i32 = 0;
+    const failed = if (is_macos)
+        getOption(descriptor, SOL.SOCKET, SO_NREAD, std.mem.asBytes(&count))
+    else
+        result(c.ioctl(descriptor, FIONREAD, &count));
+    return if (failed < 0) failed else count;
+}
+
+pub fn send(descriptor: i32, memory: []const u8, flags: u32) i32 {
+    return transferred(descriptor, c.send(descriptor, memory.ptr, memory.len, flags | send_flags));
+}
+
+pub fn sendTo(descriptor: i32, memory: []const u8, flags: u32, address: *const sockaddr, length: u32) i32 {
+    const value = c.sendto(descriptor, memory.ptr, memory.len, flags | send_flags, address, length);
+    return transferred(descriptor, value);
+}
+
+/// A descriptor of `openDead` gives EBADF, as it does to those who read and write it.
+fn transferred(descriptor: i32, value: isize) i32 {
+    const code = result(value);
+    return if (code == failure(.NOTSOCK) and checkOpen(descriptor) < 0) failure(.BADF) else code;
+}
+
+pub fn getOption(descriptor: i32, level: i32, name: u32, value: []u8) i32 {
+    var length: u32 = @intCast(value.len);
+    return result(c.getsockopt(descriptor, level, name, value.ptr, &length));
+}
+
+pub fn setOption(descriptor: i32, level: i32, name: u32, value: []const u8) i32 {
+    return result(c.setsockopt(descriptor, level, name, value.ptr, @intCast(value.len)));
+}
+
+pub const Lock = if (is_macos) struct {
+    inner: c.os_unfair_lock = .{},
+
+    pub fn lock(self: *Lock) void {
+        c.os_unfair_lock_lock(&self.inner);
+    }
+
+    pub fn unlock(self: *Lock) void {
+        c.os_unfair_lock_unlock(&self.inner);
+    }
+} else FutexLock(futexWait, futexWake);
+
+fn futexWait(word: *const u32, expected: u32) void {
+    _ = c._umtx_op(@intFromPtr(word), @intFromEnum(c.UMTX_OP.WAIT_UINT_PRIVATE), expected, 0, 0);
+}
+
+fn futexWake(word: *const u32) void {
+    _ = c._umtx_op(@intFromPtr(word), @intFromEnum(c.UMTX_OP.WAKE_PRIVATE), 1, 0, 0);
+}
+
+/// 0 when the thread runs. It must outlive nothing of the caller's.
+pub fn startThread(run: *const ThreadFunction, context: ?*anyopaque) i32 {
+    var thread: c.pthread_t = undefined;
+    const errno = c.pthread_create(&thread, null, run, context);
+    if (errno != .SUCCESS) return failure(errno);
+    _ = c.pthread_detach(thread);
+    return 0;
+}
+
+pub const ThreadFunction = fn (?*anyopaque) callconv(.c) ?*anyopaque;
+
+/// What the C library's last failing call in this thread left, positive.
+pub fn lastErrno() i32 {
+    return c._errno().*;
+}
+
+pub const AI_V4MAPPED = 0x800;
+pub const EAI_SYSTEM = 11;
+
+pub const addrinfo = extern struct {
+    flags: c_int,
+    family: c_int,
+    socktype: c_int,
+    protocol: c_int,
+    addrlen: u32 = 0,
+    canonname: ?[*:0]const u8 = null,
+    addr: ?[*]const u8 = null,
+    next: ?*addrinfo = null,
+};
+
+pub extern "c" fn getaddrinfo(
+    name: [*:0]const u8,
+    service: ?[*:0]const u8,
+    hints: *const addrinfo,
+    answers: *?*addrinfo,
+) c_int;
+pub extern "c" fn freeaddrinfo(answers: *addrinfo) void;
+pub extern "c" fn gai_strerror(status: c_int) ?[*:0]const u8;
