@@ -1,4 +1,4 @@
-//! Steps: install (the library), `test`, `abi` (writes src/native/abi.ts), `abi-print`.
+//! Steps: install (the library), `all` (for all platforms), `test`, `abi` (writes src/native/abi.ts), `abi-print`.
 
 const std = @import("std");
 
@@ -7,12 +7,43 @@ pub fn build(b: *std.Build) void {
     const target = b.standardTargetOptions(.{ .default_target = .{ .cpu_model = .baseline } });
     const optimize = b.option(std.builtin.OptimizeMode, "optimize", "ReleaseSafe by default, Debug for the tests");
 
-    addLibrary(b, target, optimize orelse .ReleaseSafe);
+    b.installArtifact(createLibrary(b, target, optimize orelse .ReleaseSafe));
+    addLibrariesOfAllPlatforms(b, optimize orelse .ReleaseSafe);
     addTests(b, target, optimize orelse .Debug);
     addAbiSteps(b);
 }
 
-fn addLibrary(b: *std.Build, target: std.Build.ResolvedTarget, optimize: std.builtin.OptimizeMode) void {
+/// The folder of a platform is called as Bun calls it there: `process.platform`-`process.arch`.
+const platforms = [_]struct { std.Target.Os.Tag, std.Target.Cpu.Arch, []const u8 }{
+    .{ .linux, .x86_64, "linux-x64" },
+    .{ .linux, .aarch64, "linux-arm64" },
+    .{ .macos, .x86_64, "darwin-x64" },
+    .{ .macos, .aarch64, "darwin-arm64" },
+    .{ .windows, .x86_64, "win32-x64" },
+    .{ .windows, .aarch64, "win32-arm64" },
+    .{ .freebsd, .x86_64, "freebsd-x64" },
+    .{ .freebsd, .aarch64, "freebsd-arm64" },
+};
+
+fn addLibrariesOfAllPlatforms(b: *std.Build, optimize: std.builtin.OptimizeMode) void {
+    const step = b.step("all", "Build the library for every platform, each into a folder of its own");
+    for (platforms) |platform| {
+        const os, const cpu, const folder = platform;
+        const target = b.resolveTargetQuery(.{ .os_tag = os, .cpu_arch = cpu, .cpu_model = .baseline });
+        const install = b.addInstallArtifact(createLibrary(b, target, optimize), .{
+            .dest_dir = .{ .override = .{ .custom = folder } },
+            .implib_dir = .disabled,
+            .pdb_dir = .disabled,
+        });
+        step.dependOn(&install.step);
+    }
+}
+
+fn createLibrary(
+    b: *std.Build,
+    target: std.Build.ResolvedTarget,
+    optimize: std.builtin.OptimizeMode,
+) *std.Build.Step.Compile {
     const library = b.addLibrary(.{
         .name = "asyncdispatch",
         .linkage = .dynamic,
@@ -26,7 +57,7 @@ fn addLibrary(b: *std.Build, target: std.Build.ResolvedTarget, optimize: std.bui
     // The process that loads us has pthread_create and getaddrinfo, be its C library glibc or musl. Other systems have
     // one C library each.
     library.linker_allow_shlib_undefined = target.result.os.tag == .linux;
-    b.installArtifact(library);
+    return library;
 }
 
 fn addTests(b: *std.Build, target: std.Build.ResolvedTarget, optimize: std.builtin.OptimizeMode) void {

@@ -26,6 +26,9 @@ pub export fn abi_version() u32 {
     return abi.version;
 }
 
+/// The version for those who cannot run the library: `bun run build:all` reads it out of the file.
+pub export const abi_marker = std.fmt.comptimePrint("asyncdispatch ABI {d}\n", .{abi.version}).*;
+
 /// The size of the struct at this place of `abi.structs`; 0 when there is none.
 pub export fn abi_struct_size(which: u32) u32 {
     inline for (abi.structs, 0..) |Struct, index| {

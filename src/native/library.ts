@@ -1,6 +1,6 @@
 import { dlopen, suffix } from "bun:ffi";
 import { existsSync } from "node:fs";
-import { join } from "node:path";
+import { join, resolve } from "node:path";
 import { NativeLibraryError } from "../errors.ts";
 import { ABI_VERSION, STRUCT_SIZES, symbols } from "./abi.ts";
 
@@ -8,14 +8,13 @@ const packageRoot = join(import.meta.dir, "..", "..");
 const fileName = process.platform === "win32" ? "asyncdispatch.dll" : `libasyncdispatch.${suffix}`;
 const platform = `${process.platform}-${process.arch}`;
 
-/** Where the library is looked for when `ASYNCDISPATCH_LIBRARY` does not name it, in this order. */
+/** Where the library lies next to these sources; a clone's own build first, because it is never stale. */
 const candidates = [
-  join(packageRoot, "prebuilt", platform, fileName),
   join(packageRoot, "zig-out", process.platform === "win32" ? "bin" : "lib", fileName),
+  join(packageRoot, "prebuilt", platform, fileName),
 ];
 
-const HOW_TO_BUILD =
-  "In a clone of asyncdispatch, `bun run prepare` builds it; elsewhere, name a library with the environment variable ASYNCDISPATCH_LIBRARY.";
+const HOW_TO_BUILD = `To build one: in a clone of asyncdispatch, \`bun run prepare\` for this machine, \`npx zig build -Dtarget=aarch64-linux\` and the like for another (Android: that of Linux, untested). Then name the file with the environment variable ASYNCDISPATCH_LIBRARY.`;
 
 /** The functions of the native library. */
 type NativeSymbols = ReturnType<typeof openSymbols>;
@@ -23,8 +22,8 @@ type NativeSymbols = ReturnType<typeof openSymbols>;
 let loaded: NativeSymbols | undefined;
 
 /**
- * The native library's functions; opened on the first call: `ASYNCDISPATCH_LIBRARY`, else the package's
- * prebuilt file for this platform, else what `zig build` left in `zig-out`.
+ * The native library's functions; opened on the first call: `ASYNCDISPATCH_LIBRARY`, else what `zig build` left in a
+ * clone, else the package's prebuilt file for this platform, else the one in the bundle that this code is part of.
  *
  * @throws NativeLibraryError whose `reason` and message say what is wrong and what to do
  */
@@ -40,12 +39,49 @@ function findLibrary(): string {
     if (existsSync(named)) return named;
     throw new NativeLibraryError("missing", `ASYNCDISPATCH_LIBRARY names ${named}, which does not exist.`);
   }
-  const found = candidates.find((path) => existsSync(path));
+  // A bundler puts this code into another file, from where the sources' neighbours are strangers.
+  const isBundled = import.meta.file !== "library.ts";
+  const found = isBundled ? bundledLibrary() : (candidates.find((path) => existsSync(path)) ?? bundledLibrary());
   if (found !== undefined) return found;
-  throw new NativeLibraryError(
-    "missing",
-    `There is no native library for ${platform}. Looked for:\n  ${candidates.join("\n  ")}\n${HOW_TO_BUILD}`,
-  );
+  const places = isBundled ? "This bundle has none." : `Looked for:\n  ${candidates.join("\n  ")}`;
+  throw new NativeLibraryError("missing", `There is no native library for ${platform}. ${places}\n${HOW_TO_BUILD}`);
+}
+
+/** The library that `bun build` copied next to its output, or with `--compile` into the program. */
+function bundledLibrary(): string | undefined {
+  const copy = requireLibrary();
+  if (copy === undefined) return undefined;
+  const path = resolve(import.meta.dir, copy);
+  return existsSync(path) ? path : undefined;
+}
+
+/**
+ * For Bun's bundler: it makes each of these calls give the path of a copy of the file; with `--compile`, it drops
+ * those of other platforms. It would not see through a path that is put together, and outside of `try`, or in an
+ * `import`, it would want every file to be there, as they are not in a clone.
+ */
+function requireLibrary(): string | undefined {
+  try {
+    if (process.platform === "linux") {
+      if (process.arch === "x64") return require("../../prebuilt/linux-x64/libasyncdispatch.so");
+      if (process.arch === "arm64") return require("../../prebuilt/linux-arm64/libasyncdispatch.so");
+    }
+    if (process.platform === "darwin") {
+      if (process.arch === "x64") return require("../../prebuilt/darwin-x64/libasyncdispatch.dylib");
+      if (process.arch === "arm64") return require("../../prebuilt/darwin-arm64/libasyncdispatch.dylib");
+    }
+    if (process.platform === "win32") {
+      if (process.arch === "x64") return require("../../prebuilt/win32-x64/asyncdispatch.dll");
+      if (process.arch === "arm64") return require("../../prebuilt/win32-arm64/asyncdispatch.dll");
+    }
+    if (process.platform === "freebsd") {
+      if (process.arch === "x64") return require("../../prebuilt/freebsd-x64/libasyncdispatch.so");
+      if (process.arch === "arm64") return require("../../prebuilt/freebsd-arm64/libasyncdispatch.so");
+    }
+  } catch {
+    // There was no such file when the bundle was made.
+  }
+  return undefined;
 }
 
 /** @throws NativeLibraryError with the reason `unloadable`, `ffi-disabled` or `wrong-version` */
