@@ -10,6 +10,7 @@ import { readMachO } from "./formats/macho.ts";
 import { readPe } from "./formats/pe.ts";
 
 const prebuilt = join(import.meta.dir, "..", "prebuilt");
+const CPUS = ["x64", "arm64"] as const;
 
 interface System {
   readonly file: string;
@@ -63,6 +64,11 @@ function readMacOS(file: Buffer): Library {
   return library;
 }
 
+/** The files of all platforms, from the package's root. */
+export const prebuiltFiles = Object.entries(systems).flatMap(([platform, { file }]) =>
+  CPUS.map((cpu) => `prebuilt/${platform}-${cpu}/${file}`),
+);
+
 /** Checks one platform's file and describes it. */
 function check(platform: string, cpu: string): string {
   const { file: name, read, mayNeed, linkerExports } = systems[platform] as System;
@@ -87,7 +93,7 @@ function check(platform: string, cpu: string): string {
 function checkAll(): void {
   let failures = 0;
   for (const platform of Object.keys(systems)) {
-    for (const cpu of ["x64", "arm64"]) {
+    for (const cpu of CPUS) {
       let verdict: string;
       try {
         verdict = check(platform, cpu);
@@ -101,7 +107,7 @@ function checkAll(): void {
   if (failures > 0) throw new Error(`${failures} of the libraries are missing or not as they must be`);
 }
 
-try {
+function buildAll(): void {
   rmSync(prebuilt, { recursive: true, force: true });
   const start = performance.now();
   try {
@@ -110,7 +116,13 @@ try {
     console.log(`built in ${((performance.now() - start) / 1000).toFixed(1)} s`);
     checkAll();
   }
-} catch (error) {
-  console.error(`asyncdispatch: ${(error as Error).message}`);
-  process.exit(1);
+}
+
+if (import.meta.main) {
+  try {
+    buildAll();
+  } catch (error) {
+    console.error(`asyncdispatch: ${(error as Error).message}`);
+    process.exit(1);
+  }
 }

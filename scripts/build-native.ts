@@ -6,11 +6,13 @@ import { dirname, join } from "node:path";
 
 const root = join(import.meta.dir, "..");
 const ZIG_VERSION = "0.16.0";
-const library = join(
+/** Where `zig build` leaves the library of this platform. */
+export const builtLibrary = join(
   root,
   "zig-out",
-  "lib",
-  process.platform === "darwin" ? "libasyncdispatch.dylib" : "libasyncdispatch.so",
+  ...({ win32: ["bin", "asyncdispatch.dll"], darwin: ["lib", "libasyncdispatch.dylib"] }[
+    process.platform as string
+  ] ?? ["lib", "libasyncdispatch.so"]),
 );
 
 /** The compiler itself: its npm wrapper reports a killed compiler as a success. */
@@ -58,7 +60,7 @@ function newestSourceMs(): number {
 
 /** Builds the library unless it is newer than every source. */
 export function buildNative(): void {
-  if (existsSync(library) && statSync(library).mtimeMs > newestSourceMs()) {
+  if (existsSync(builtLibrary) && statSync(builtLibrary).mtimeMs > newestSourceMs()) {
     console.error("asyncdispatch: the native library is up to date");
     return;
   }
@@ -67,11 +69,13 @@ export function buildNative(): void {
   );
   const start = performance.now();
   runZig();
-  if (!existsSync(library)) throw new Error(`zig build succeeded and left no ${library}`);
+  if (!existsSync(builtLibrary)) throw new Error(`zig build succeeded and left no ${builtLibrary}`);
   // Zig leaves the file alone when it comes out the same.
-  utimesSync(library, new Date(), new Date());
+  utimesSync(builtLibrary, new Date(), new Date());
   const seconds = ((performance.now() - start) / 1000).toFixed(1);
-  console.error(`asyncdispatch: built ${library} (${Math.round(statSync(library).size / 1024)} KiB) in ${seconds} s`);
+  console.error(
+    `asyncdispatch: built ${builtLibrary} (${Math.round(statSync(builtLibrary).size / 1024)} KiB) in ${seconds} s`,
+  );
 }
 
 if (import.meta.main) {

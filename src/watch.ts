@@ -2,7 +2,7 @@ import type { AsyncFD, Handle } from "./native/selector.ts";
 
 /** Whom a watch belongs to: its reactor. */
 export interface WatchOwner {
-  /** Takes a waiter out that gives up; does nothing when it does not wait any more. */
+  /** @internal Takes a waiter out that gives up; does nothing when it does not wait any more. */
   removeWaiter(watch: Watch, waiter: Waiter): void;
 }
 
