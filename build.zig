@@ -1,4 +1,5 @@
-//! Steps: install (the library), `all` (for all platforms), `test`, `abi` (writes src/native/abi.ts), `abi-print`.
+//! Steps: install (the library), `all` (for all platforms), `test`, `test-kqueue-model`, `check-headers`, `abi` (writes
+//! src/native/abi.ts), `abi-print`.
 
 const std = @import("std");
 
@@ -9,7 +10,9 @@ pub fn build(b: *std.Build) void {
 
     b.installArtifact(createLibrary(b, target, optimize orelse .ReleaseSafe));
     addLibrariesOfAllPlatforms(b, optimize orelse .ReleaseSafe);
-    addTests(b, target, optimize orelse .Debug);
+    addTests(b, target, optimize orelse .Debug, "test", "Run the behaviour suite on every backend", &.{});
+    addTests(b, target, optimize orelse .Debug, "test-kqueue-model", "Run what is about kqueue, on its model", &.{"kqueue"});
+    addHeaderChecks(b);
     addAbiSteps(b);
 }
 
@@ -60,8 +63,16 @@ fn createLibrary(
     return library;
 }
 
-fn addTests(b: *std.Build, target: std.Build.ResolvedTarget, optimize: std.builtin.OptimizeMode) void {
+fn addTests(
+    b: *std.Build,
+    target: std.Build.ResolvedTarget,
+    optimize: std.builtin.OptimizeMode,
+    name: []const u8,
+    description: []const u8,
+    filters: []const []const u8,
+) void {
     const tests = b.addTest(.{
+        .filters = filters,
         .root_module = b.createModule(.{
             .root_source_file = b.path("zig-src/tests.zig"),
             .target = target,
@@ -69,7 +80,24 @@ fn addTests(b: *std.Build, target: std.Build.ResolvedTarget, optimize: std.built
             .link_libc = true,
         }),
     });
-    b.step("test", "Run the behaviour suite on every backend").dependOn(&b.addRunArtifact(tests).step);
+    b.step(name, description).dependOn(&b.addRunArtifact(tests).step);
+}
+
+fn addHeaderChecks(b: *std.Build) void {
+    const step = b.step("check-headers", "Compare our structs and numbers with the headers of macOS and FreeBSD");
+    for (platforms) |platform| {
+        const system, const cpu, const name = platform;
+        if (system != .macos and system != .freebsd) continue;
+        const check = b.addObject(.{
+            .name = name,
+            .root_module = b.createModule(.{
+                .root_source_file = b.path("zig-src/check_headers.zig"),
+                .target = b.resolveTargetQuery(.{ .os_tag = system, .cpu_arch = cpu }),
+                .link_libc = true,
+            }),
+        });
+        step.dependOn(&check.step);
+    }
 }
 
 fn addAbiSteps(b: *std.Build) void {

@@ -15,13 +15,15 @@ pub const Change = struct {
     handle: abi.Handle,
     before: u32,
     after: u32,
+    /// As the table's entry says.
+    is_own: bool,
 };
 
 /// The mechanisms, each with the same declarations; `Absent` in the place of what this operating system lacks.
 const Backend = union(abi.Backend) {
     epoll: if (builtin.os.tag == .linux) @import("backend/epoll.zig").Epoll else Absent,
     select: if (builtin.os.tag == .windows) Absent else @import("backend/select.zig").Select,
-    kqueue: Absent,
+    kqueue: if (KqueueKernel) |kernel| @import("backend/kqueue.zig").Kqueue(kernel) else Absent,
     iocp: Absent,
 
     comptime {
@@ -43,7 +45,7 @@ const Backend = union(abi.Backend) {
         }
     }
 
-    fn descriptor(self: *const Backend) i32 {
+    fn descriptor(self: *Backend) i32 {
         return switch (self.*) {
             inline else => |*backend| backend.descriptor(),
         };
@@ -71,13 +73,21 @@ pub const available_backends: u32 = bits: {
     break :bits bits;
 };
 
+/// Tests run the backend on a model where the system has no kqueue.
+const KqueueKernel: ?type = switch (builtin.os.tag) {
+    .macos, .freebsd => os,
+    .linux => if (builtin.is_test) @import("test/kqueue_model.zig") else null,
+    else => null,
+};
+
 fn requireBackend(comptime T: type) void {
     const required = .{
         .{ "init", fn (*T) i32 },
         .{ "deinit", fn (*T) void },
-        // -1 when there is none that an outer selector could watch.
-        .{ "descriptor", fn (*const T) i32 },
-        // EBADF when the descriptor is closed, or its number now names something else.
+        // -1 when there is none that an outer selector could watch; from this call on one may.
+        .{ "descriptor", fn (*T) i32 },
+        // EBADF when the descriptor is closed, or its number now names something else. Of an own one the wait may
+        // tell it instead.
         .{ "setInterest", fn (*T, Change) i32 },
         // null waits for ever. 0 may come before the time is up, and EINTR at any time.
         .{ "wait", fn (*T, *Table, []abi.Event, ?u64) i32 },
@@ -129,7 +139,7 @@ pub const Selector = struct {
         allocator.destroy(self);
     }
 
-    pub fn descriptor(self: *const Selector) i32 {
+    pub fn descriptor(self: *Selector) i32 {
         return if (self.closed) closed_code else self.backend.descriptor();
     }
 
@@ -139,6 +149,7 @@ pub const Selector = struct {
         const code = if (is_own) 0 else os.checkOpen(number);
         if (code < 0) return code;
         handle.* = self.table.add(number) catch return os.failure(.NOMEM);
+        self.table.entries[handle.index].is_own = is_own;
         return 0;
     }
 
@@ -153,6 +164,7 @@ pub const Selector = struct {
             .handle = handle,
             .before = entry.interest,
             .after = wanted,
+            .is_own = entry.is_own,
         });
         if (code >= 0) entry.interest = wanted;
         // The kernel dropped it with the descriptor.
@@ -207,7 +219,8 @@ fn nanoseconds(timeout_ms: f64) ?u64 {
     if (std.math.isNan(timeout_ms)) return 0;
     if (timeout_ms < 0) return null;
     const ns = @ceil(timeout_ms * std.time.ns_per_ms);
-    const longest_ns: f64 = 1 << 62;
+    // 36 years; kqueue refuses more than 68.
+    const longest_ns: f64 = 1 << 60;
     return if (ns < longest_ns) @intFromFloat(ns) else null;
 }
 

@@ -12,6 +12,8 @@ pub const Entry = struct {
     /// What the backend watches for; 0 while it does not watch.
     interest: u32,
     generation: u32,
+    /// This library opened the descriptor, and nobody else is to close it.
+    is_own: bool = false,
     /// While the place is free, the next free one.
     next_free: u32,
 

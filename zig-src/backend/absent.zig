@@ -13,7 +13,7 @@ pub const Absent = struct {
         unreachable;
     }
 
-    pub fn descriptor(_: *const Absent) i32 {
+    pub fn descriptor(_: *Absent) i32 {
         unreachable;
     }
 

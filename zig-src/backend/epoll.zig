@@ -31,7 +31,7 @@ pub const Epoll = struct {
         allocator.free(self.kernel_events);
     }
 
-    pub fn descriptor(self: *const Epoll) i32 {
+    pub fn descriptor(self: *Epoll) i32 {
         return self.epoll;
     }
 

@@ -24,7 +24,7 @@ pub const Select = struct {
         allocator.free(self.words);
     }
 
-    pub fn descriptor(_: *const Select) i32 {
+    pub fn descriptor(_: *Select) i32 {
         return -1;
     }
 

@@ -5,8 +5,9 @@ const std = @import("std");
 const builtin = @import("builtin");
 const c = std.c;
 const abi = @import("../abi.zig");
-const kevent_file = @import("kevent.zig");
 const FutexLock = @import("futex_lock.zig").FutexLock;
+const Kevent = @import("kevent.zig").Kevent;
+const Sources = @import("kqueue_sources.zig").Sources;
 
 const is_macos = builtin.os.tag == .macos;
 
@@ -18,17 +19,39 @@ pub const SO = c.SO;
 pub const SOL = c.SOL;
 pub const IPPROTO = c.IPPROTO;
 pub const TCP = struct {
-    pub const NODELAY = 1;
+    pub const NODELAY = numbers.TCP_NODELAY;
 };
 pub const MSG = c.MSG;
 pub const Linger = extern struct {
     enabled: i32,
     seconds: i32,
 
-    /// SO_LINGER of macOS counts ticks; this is its SO_LINGER_SEC.
-    pub const option = if (is_macos) 0x1080 else SO.LINGER;
+    /// SO_LINGER of macOS counts ticks.
+    pub const option = if (is_macos) numbers.SO_LINGER_SEC else SO.LINGER;
 };
 pub const has_abstract_names = false;
+
+/// What std lacks for one of the two, under the headers' names; `check_headers.zig` compares them.
+pub const numbers = if (is_macos) struct {
+    pub const AI_V4MAPPED = 0x800;
+    pub const CLD_EXITED = 1;
+    pub const EAI_SYSTEM = 11;
+    pub const MSG_NOSIGNAL = 0x80000;
+    pub const O_EXEC = 0x4000_0000;
+    pub const P_PID = 1;
+    pub const SO_LINGER_SEC = 0x1080;
+    pub const SO_NREAD = 0x1020;
+    pub const TCP_NODELAY = 1;
+    pub const WEXITED = 4;
+    pub const WNOWAIT = 0x20;
+} else struct {
+    pub const AI_V4MAPPED = 0x800;
+    pub const EAI_SYSTEM = 11;
+    pub const FIONREAD = 0x4004_667f;
+    pub const MSG_NOSIGNAL = 0x20000;
+    pub const O_EXEC = 0x4_0000;
+    pub const TCP_NODELAY = 1;
+};
 
 /// `-errno` as the wrappers below return it.
 pub fn failure(errno: Errno) i32 {
@@ -72,7 +95,7 @@ pub fn close(descriptor: i32) i32 {
 pub fn checkOpen(descriptor: i32) i32 {
     const flags = result(c.fcntl(descriptor, c.F.GETFL));
     if (flags < 0) return flags;
-    return if (@as(u32, @intCast(flags)) & O_EXEC != 0) failure(.BADF) else 0;
+    return if (@as(u32, @intCast(flags)) & numbers.O_EXEC != 0) failure(.BADF) else 0;
 }
 
 /// 0 when waiting for the descriptor means something; EPERM, as epoll says it, when it is a file, which
@@ -112,11 +135,9 @@ pub fn release(memory: []align(std.heap.page_size_min) u8) void {
     std.posix.munmap(memory);
 }
 
-const O_EXEC: u32 = if (is_macos) 0x4000_0000 else 0x0004_0000;
-
 /// A directory that may only be searched, so that to read and to write it gives EBADF.
 pub fn openDead() i32 {
-    const flags: u32 = @as(u32, @bitCast(c.O{ .DIRECTORY = true, .CLOEXEC = true })) | O_EXEC;
+    const flags: u32 = @as(u32, @bitCast(c.O{ .DIRECTORY = true, .CLOEXEC = true })) | numbers.O_EXEC;
     return result(c.open("/", @bitCast(flags)));
 }
 
@@ -137,11 +158,6 @@ const PselectFunction = fn (c_int, ?[*]usize, ?[*]usize, ?[*]usize, ?*const Time
 /// macOS's plain one refuses sets of more than 1024 descriptors.
 const c_pselect = @extern(*const PselectFunction, .{ .name = if (is_macos) "pselect$DARWIN_EXTSN" else "pselect" });
 
-pub const Kevent = kevent_file.Kevent;
-const EV = kevent_file.EV;
-const EVFILT = kevent_file.EVFILT;
-const NOTE = kevent_file.NOTE;
-
 pub fn kqueue() i32 {
     const queue = result(c.kqueue());
     if (queue < 0) return queue;
@@ -150,98 +166,41 @@ pub fn kqueue() i32 {
     return if (code < 0) code else queue;
 }
 
-/// Makes the changes, then waits for events when there is room for them; an error of a change is an event as well,
-/// and ends the wait.
+/// Makes the changes, then waits for events if there is room for any. An error of a change is an event as well, and
+/// ends the wait.
 pub fn kevent(queue: i32, changes: []const Kevent, events: []Kevent, timeout: ?*const Timespec) i32 {
     return result(c_kevent(queue, changes.ptr, @intCast(changes.len), events.ptr, @intCast(events.len), timeout));
 }
 
-const c_kevent = @extern(*const fn (c_int, [*]const Kevent, c_int, [*]Kevent, c_int, ?*const Timespec) callconv(.c) c_int, .{ .name = "kevent" });
+const KeventFunction = fn (c_int, [*]const Kevent, c_int, [*]Kevent, c_int, ?*const Timespec) callconv(.c) c_int;
+const c_kevent = @extern(*const KeventFunction, .{ .name = "kevent" });
 
-/// A change that may be the only knote of its queue, without data.
-fn change(ident: usize, filter: i16, flags: u16, fflags: u32) Kevent {
-    return .{ .ident = ident, .filter = filter, .flags = flags, .fflags = fflags, .data = 0, .udata = 0 };
-}
-
-fn apply(queue: i32, one: Kevent) i32 {
-    return kevent(queue, &.{one}, &.{}, null);
-}
-
-/// A queue of its own whose only knote the caller sets, in place of a descriptor that becomes readable by itself.
-fn queueWith(knote: Kevent) i32 {
-    const queue = kqueue();
-    if (queue < 0) return queue;
-    const code = apply(queue, knote);
-    if (code < 0) _ = close(queue);
-    return if (code < 0) code else queue;
-}
-
-/// A queue with a user event, which is readable while that is raised.
-pub fn eventCreate() i32 {
-    return queueWith(change(0, EVFILT.USER, EV.ADD | EV.CLEAR, 0));
-}
+const sources = Sources(@This());
+pub const eventCreate = sources.eventCreate;
+pub const eventClear = sources.eventClear;
+pub const processOpen = sources.processOpen;
+pub const processStatus = sources.processStatus;
 
 /// May run in a signal's handler, so it leaves the interrupted code's errno alone.
 pub fn eventRaise(event: i32) i32 {
     const errno = c._errno().*;
     defer c._errno().* = errno;
-    return apply(event, change(0, EVFILT.USER, 0, NOTE.TRIGGER));
-}
-
-/// EAGAIN when it was not raised.
-pub fn eventClear(event: i32) i32 {
-    var taken: Kevent = undefined;
-    const code = takeEvent(event, &taken);
-    return if (code == 0) failure(.AGAIN) else code;
-}
-
-/// 1 when there was an event; 0 when there was none.
-fn takeEvent(queue: i32, event: *Kevent) i32 {
-    return kevent(queue, &.{}, event[0..1], &timespec(0));
-}
-
-/// A queue with the process's end, which is readable once the process has ended.
-pub fn processOpen(pid: i32, exit: *abi.ProcessStatus) i32 {
-    if (pid <= 0) return failure(.INVAL);
-    const ident: usize = @intCast(pid);
-    const queue = queueWith(change(ident, EVFILT.PROC, EV.ADD, NOTE.EXIT | NOTE.EXITSTATUS));
-    // macOS tells the status only of children and of what may be signalled, …
-    if (queue == failure(.ACCES)) return queueWith(change(ident, EVFILT.PROC, EV.ADD, NOTE.EXIT));
-    // … and finds no process that has ended, although as a child it is there until it is waited for.
-    if (is_macos and queue == failure(.SRCH) and hasEnded(pid, exit)) return queueWith(raised_for_ever);
-    return queue;
-}
-
-const raised_for_ever = change(0, EVFILT.USER, EV.ADD, NOTE.TRIGGER);
-
-/// Fills `exit` in when the process has ended, as far as the system tells. Never reaps: a child stays its parent's
-/// to wait for.
-pub fn processStatus(queue: i32, exit: *abi.ProcessStatus) i32 {
-    var event: Kevent = undefined;
-    const code = takeEvent(queue, &event);
-    if (code <= 0) return code;
-    const is_told = event.filter == EVFILT.PROC and event.fflags & NOTE.EXITSTATUS == NOTE.EXITSTATUS;
-    if (is_told) exit.* = exitOf(@intCast(event.data));
-    // The end is reported once, and the queue shall stay readable.
-    return apply(queue, raised_for_ever);
+    return sources.eventRaise(event);
 }
 
 /// From a status as `wait` gives it.
-fn exitOf(status: u32) abi.ProcessStatus {
+pub fn exitOf(status: u32) abi.ProcessStatus {
     if (c.W.IFEXITED(status)) return .{ .known = 1, .exit_code = c.W.EXITSTATUS(status) };
     return .{ .known = 1, .signal = @intCast(@intFromEnum(c.W.TERMSIG(status))) };
 }
 
-/// Whether it is a child that has ended and that nobody has waited for.
-fn hasEnded(pid: i32, exit: *abi.ProcessStatus) bool {
-    const P_PID = 1;
-    const CLD_EXITED = 1;
-    const WEXITED = 4;
-    const WNOWAIT = 0x20;
+/// Whether it is a child that has ended and that nobody has waited for. FreeBSD's kqueue knows such by itself.
+pub fn hasEnded(pid: i32, exit: *abi.ProcessStatus) bool {
+    if (!is_macos) return false;
     var info = std.mem.zeroes(c.siginfo_t);
-    const failed = waitid(P_PID, @intCast(pid), &info, c.W.NOHANG | WEXITED | WNOWAIT);
+    const failed = waitid(numbers.P_PID, @intCast(pid), &info, c.W.NOHANG | numbers.WEXITED | numbers.WNOWAIT);
     if (failed != 0 or info.pid != pid) return false;
-    const exited = info.code == CLD_EXITED;
+    const exited = info.code == numbers.CLD_EXITED;
     exit.* = if (exited) .{ .known = 1, .exit_code = info.status } else .{ .known = 1, .signal = info.status };
     return true;
 }
@@ -336,9 +295,7 @@ pub fn socketFamily(descriptor: i32) i32 {
     return if (code < 0) code else address.family;
 }
 
-/// macOS's has no name in std.
-const MSG_NOSIGNAL: u32 = if (is_macos) 0x80000 else MSG.NOSIGNAL;
-const send_flags = MSG.DONTWAIT | MSG_NOSIGNAL;
+const send_flags = MSG.DONTWAIT | numbers.MSG_NOSIGNAL;
 
 /// As every transfer below, never blocks and never raises a signal, whatever the flags.
 pub fn receive(descriptor: i32, memory: []u8, flags: u32) i32 {
@@ -354,15 +311,13 @@ pub fn receiveFrom(descriptor: i32, memory: []u8, flags: u32, address: *sockaddr
     return if (code == memory.len) @max(code, next_length) else code;
 }
 
-/// The number of bytes that can be received at once.
+/// The number of bytes that can be received at once; of datagrams, FreeBSD counts all.
 pub fn available(descriptor: i32) i32 {
-    const SO_NREAD = 0x1020; // macOS's; its FIONREAD counts all datagrams and their addresses
-    const FIONREAD = 0x4004667f;
     var count: i32 = 0;
     const failed = if (is_macos)
-        getOption(descriptor, SOL.SOCKET, SO_NREAD, std.mem.asBytes(&count))
+        getOption(descriptor, SOL.SOCKET, numbers.SO_NREAD, std.mem.asBytes(&count))
     else
-        result(c.ioctl(descriptor, FIONREAD, &count));
+        result(c.ioctl(descriptor, numbers.FIONREAD, &count));
     return if (failed < 0) failed else count;
 }
 
@@ -426,8 +381,8 @@ pub fn lastErrno() i32 {
     return c._errno().*;
 }
 
-pub const AI_V4MAPPED = 0x800;
-pub const EAI_SYSTEM = 11;
+pub const AI_V4MAPPED = numbers.AI_V4MAPPED;
+pub const EAI_SYSTEM = numbers.EAI_SYSTEM;
 
 pub const addrinfo = extern struct {
     flags: c_int,

@@ -64,7 +64,7 @@ fn Suite(comptime backend: abi.Backend) type {
             const pipe: Pipe = try .init();
             defer pipe.deinit();
             _ = try subject.register(pipe.writer, write);
-            for ([_]f64{ -1, -std.math.inf(f64), std.math.inf(f64), 1e300, 1e12 }) |timeout_ms| {
+            for ([_]f64{ -1, -std.math.inf(f64), std.math.inf(f64), 1e300, 3e12, 1e12 }) |timeout_ms| {
                 try expectEqual(1, (try subject.wait(timeout_ms)).len);
             }
         }
@@ -424,7 +424,7 @@ fn Suite(comptime backend: abi.Backend) type {
         }
 
         test "any order of calls agrees with a model" {
-            try agreeWithModel(backend, 3000);
+            for ([_]bool{ false, true }) |is_own| try agreeWithModel(backend, is_own, 3000);
         }
     };
 }
@@ -466,11 +466,12 @@ fn setAlarms(interval_us: isize) void {
 }
 
 /// Random registrations, interests and bytes on a handful of pipes, against what must come of them.
-fn agreeWithModel(backend: abi.Backend, steps: usize) !void {
+fn agreeWithModel(backend: abi.Backend, is_own: bool, steps: usize) !void {
     const Model = struct { pipe: Pipe, handle: ?abi.Handle = null, interest: u32 = 0, bytes: usize = 0 };
 
-    const subject: Subject = try .init(backend);
+    var subject: Subject = try .init(backend);
     defer subject.deinit();
+    subject.is_own = is_own;
     var models: [12]Model = undefined;
     for (&models) |*model| model.* = .{ .pipe = try .init() };
     defer for (models) |model| model.pipe.deinit();

@@ -21,6 +21,8 @@ pub fn expectErrno(errno: os.Errno, result: i32) !void {
 /// A selector under test. Its methods fail the test where the selector fails.
 pub const Subject = struct {
     selector: *Selector,
+    /// Whether it registers descriptors as the library's own.
+    is_own: bool = false,
 
     pub fn init(backend: abi.Backend) !Subject {
         var code: i32 = 0;
@@ -35,7 +37,7 @@ pub const Subject = struct {
 
     pub fn register(self: Subject, descriptor: i32, interest: u32) !abi.Handle {
         var handle: abi.Handle = undefined;
-        try std.testing.expectEqual(0, self.selector.register(descriptor, false, &handle));
+        try std.testing.expectEqual(0, self.selector.register(descriptor, self.is_own, &handle));
         try self.setInterest(handle, interest);
         return handle;
     }

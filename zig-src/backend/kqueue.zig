@@ -1,0 +1,213 @@
+//! kqueue(2), level-triggered: a knote per direction of a descriptor, and one event of ours for both.
+
+const std = @import("std");
+const abi = @import("../abi.zig");
+const os = @import("../os.zig").os;
+const kevent_file = @import("../os/kevent.zig");
+const Table = @import("../table.zig").Table;
+const Change = @import("../selector.zig").Change;
+const Kevent = kevent_file.Kevent;
+const EV = kevent_file.EV;
+const EVFILT = kevent_file.EVFILT;
+
+const allocator = std.heap.page_allocator;
+const initial_capacity = 256;
+
+/// In the place of a handle, and never one: what becomes of the change concerns nobody.
+const nobody: u64 = 0;
+
+/// `kernel` has kqueue, kevent and close: the system's, or a model of them.
+pub fn Kqueue(comptime kernel: type) type {
+    return struct {
+        queue: i32,
+        kernel_events: []Kevent,
+        /// Where among the events the last one of a place in the table went; outdated, or never written, unless that
+        /// event says the same.
+        places: []u32 = &.{},
+        /// What the kernel has not been told yet. The next wait tells it.
+        changes: [initial_capacity]Kevent = undefined,
+        change_count: usize = 0,
+        /// Somebody may be waiting for the queue itself, so the kernel must always know all.
+        is_watched: bool = false,
+
+        const Self = @This();
+
+        pub fn init(self: *Self) i32 {
+            const kernel_events = allocator.alloc(Kevent, initial_capacity) catch return os.failure(.NOMEM);
+            const queue = kernel.kqueue();
+            if (queue < 0) {
+                allocator.free(kernel_events);
+                return queue;
+            }
+            self.* = .{ .queue = queue, .kernel_events = kernel_events };
+            return 0;
+        }
+
+        pub fn deinit(self: *Self) void {
+            _ = kernel.close(self.queue);
+            allocator.free(self.kernel_events);
+            allocator.free(self.places);
+        }
+
+        pub fn descriptor(self: *Self) i32 {
+            self.is_watched = true;
+            _ = self.flush();
+            return self.queue;
+        }
+
+        /// Changes of our own descriptors wait for the next call of the kernel, which reports as an event what it
+        /// refuses. Others may have been closed, or be nothing to wait for; their callers are told at once.
+        pub fn setInterest(self: *Self, change: Change) i32 {
+            var buffer: [2]Kevent = undefined;
+            const changes = kernelChanges(change, &buffer);
+            if (change.is_own and !self.is_watched) return self.enqueue(changes);
+            // kqueue would take a file, and call it ready for ever.
+            const unfit = if (change.is_own or change.after == 0) 0 else os.checkWaitable(change.descriptor);
+            if (unfit < 0) return unfit;
+            const failed = self.flush();
+            return if (failed < 0) failed else self.submit(changes);
+        }
+
+        pub fn wait(self: *Self, table: *Table, events: []abi.Event, timeout_ns: ?u64) i32 {
+            self.reservePlaces(table.entries.len) catch return os.failure(.NOMEM);
+            const room = self.kernel_events[0..@min(self.kernel_events.len, events.len)];
+            std.debug.assert(self.change_count <= room.len); // there is room for the error of each
+            const timeout = if (timeout_ns) |ns| os.timespec(ns) else null;
+            const changes = self.changes[0..self.change_count];
+            const ready = kernel.kevent(self.queue, changes, room, if (timeout) |*t| t else null);
+            // Those of an interrupted wait were made; making them again changes nothing.
+            if (ready >= 0) self.change_count = 0;
+            if (ready <= 0) return ready;
+
+            var count: usize = 0;
+            for (room[0..@intCast(ready)]) |*kernel_event| self.collect(table, events, &count, kernel_event);
+            if (ready == self.kernel_events.len) self.grow();
+            return @intCast(count);
+        }
+
+        fn collect(self: *Self, table: *Table, events: []abi.Event, count: *usize, kernel_event: *const Kevent) void {
+            const handle: abi.Handle = @bitCast(kernel_event.udata);
+            const interest = if (table.get(handle.index, handle.generation)) |entry| entry.interest else 0;
+            if (kernel_event.flags & EV.ERROR != 0) {
+                if (interest == 0) return;
+                events[count.*] = table.disarmDead(handle.index);
+                count.* += 1;
+            } else if (interest & directionOf(kernel_event.filter) == 0) {
+                self.discard(kernel_event);
+            } else {
+                self.merge(events, count, handle, readiness(kernel_event));
+            }
+        }
+
+        /// Its descriptor was not closed when it was unregistered as closing, or its interest ended with an error of
+        /// the other direction. With no room for the change the event comes again.
+        fn discard(self: *Self, kernel_event: *const Kevent) void {
+            if (self.change_count == self.changes.len) return;
+            const number: i32 = @intCast(kernel_event.ident);
+            self.changes[self.change_count] = kernelChange(number, kernel_event.filter, EV.DELETE, nobody);
+            self.change_count += 1;
+        }
+
+        fn merge(self: *Self, events: []abi.Event, count: *usize, handle: abi.Handle, bits: u32) void {
+            const place = self.places[handle.index];
+            if (place < count.* and events[place].index == handle.index) {
+                events[place].readiness |= bits;
+                return;
+            }
+            self.places[handle.index] = @intCast(count.*);
+            events[count.*] = .{ .index = handle.index, .generation = handle.generation, .readiness = bits };
+            count.* += 1;
+        }
+
+        fn enqueue(self: *Self, changes: []const Kevent) i32 {
+            if (self.change_count + changes.len > self.changes.len) {
+                const failed = self.flush();
+                if (failed < 0) return failed;
+                if (self.change_count + changes.len > self.changes.len) return os.failure(.NOMEM);
+            }
+            @memcpy(self.changes[self.change_count..][0..changes.len], changes);
+            self.change_count += changes.len;
+            return 0;
+        }
+
+        /// Tells the kernel what is queued. What it refuses to add stays in the queue, for the next wait to report.
+        fn flush(self: *Self) i32 {
+            if (self.change_count == 0) return 0;
+            const changes = self.changes[0..self.change_count];
+            const failed = self.exchange(changes);
+            if (failed < 0) return failed;
+            self.change_count = 0;
+            for (changes, self.kernel_events[0..changes.len]) |change, receipt| {
+                if (receipt.data == 0 or change.udata == nobody) continue;
+                self.changes[self.change_count] = change;
+                self.changes[self.change_count].flags = EV.ADD;
+                self.change_count += 1;
+            }
+            return 0;
+        }
+
+        /// Tells the kernel, and returns its first refusal.
+        fn submit(self: *Self, changes: []Kevent) i32 {
+            const failed = self.exchange(changes);
+            if (failed < 0) return failed;
+            for (self.kernel_events[0..changes.len]) |receipt| {
+                if (receipt.data == 0) continue;
+                const code: i32 = @intCast(-receipt.data);
+                // The number is open, but names another file than the one that was added: ours is gone.
+                return if (code == os.failure(.NOENT)) os.failure(.BADF) else code;
+            }
+            return 0;
+        }
+
+        /// Makes the changes without waiting. Whether each was made is in `kernel_events`, in the same order.
+        fn exchange(self: *Self, changes: []Kevent) i32 {
+            for (changes) |*change| change.flags |= EV.RECEIPT;
+            const count = kernel.kevent(self.queue, changes, self.kernel_events[0..changes.len], null);
+            std.debug.assert(count < 0 or count == changes.len);
+            return @min(count, 0);
+        }
+
+        fn reservePlaces(self: *Self, total: usize) error{OutOfMemory}!void {
+            if (self.places.len < total) self.places = try allocator.realloc(self.places, total);
+        }
+
+        /// The last wait filled the array, so there may be more. Without memory the old size goes on to do.
+        fn grow(self: *Self) void {
+            const capacity = @min(self.kernel_events.len * 2, abi.event_capacity);
+            const larger = allocator.alloc(Kevent, capacity) catch return;
+            allocator.free(self.kernel_events);
+            self.kernel_events = larger;
+        }
+    };
+}
+
+fn kernelChanges(change: Change, buffer: *[2]Kevent) []Kevent {
+    var count: usize = 0;
+    for ([_]i16{ EVFILT.READ, EVFILT.WRITE }) |filter| {
+        const direction = directionOf(filter);
+        if ((change.before ^ change.after) & direction == 0) continue;
+        buffer[count] = if (change.after & direction != 0)
+            kernelChange(change.descriptor, filter, EV.ADD, @bitCast(change.handle))
+        else
+            kernelChange(change.descriptor, filter, EV.DELETE, nobody);
+        count += 1;
+    }
+    return buffer[0..count];
+}
+
+fn kernelChange(descriptor: i32, filter: i16, flags: u16, udata: u64) Kevent {
+    const ident: usize = @intCast(descriptor);
+    return .{ .ident = ident, .filter = filter, .flags = flags, .fflags = 0, .data = 0, .udata = udata };
+}
+
+fn directionOf(filter: i16) u32 {
+    return if (filter == EVFILT.READ) abi.Readiness.read else abi.Readiness.write;
+}
+
+/// The end of what can be read is only that, unless an error was its cause; where nothing can be written any more,
+/// the descriptor has failed, as epoll says it too.
+fn readiness(kernel_event: *const Kevent) u32 {
+    const is_end = kernel_event.flags & EV.EOF != 0;
+    const has_failed = is_end and (kernel_event.filter == EVFILT.WRITE or kernel_event.fflags != 0);
+    return directionOf(kernel_event.filter) | (if (has_failed) abi.Readiness.failed else 0);
+}
