@@ -27,7 +27,7 @@ export const EVENT_WORDS = EventLayout.size / Uint32Array.BYTES_PER_ELEMENT;
  */
 export interface Selector {
   readonly kind: SelectorKind;
-  /** The selector's own descriptor, readable when an event is waiting; -1 where the system has none. */
+  /** The selector's own descriptor, readable when an event is waiting; -1 where the system has none, or when closed. */
   readonly descriptor: number;
   /** What the last {@link wait} found: per event {@link EVENT_WORDS} words. */
   readonly events: Uint32Array;
@@ -51,7 +51,6 @@ export interface Selector {
 /** The selector of the native library. */
 export class NativeSelector implements Selector {
   readonly kind: SelectorKind;
-  readonly descriptor: number;
   readonly events: Uint32Array;
   private readonly pointer: Pointer;
   private readonly native = loadLibrary();
@@ -67,7 +66,6 @@ export class NativeSelector implements Selector {
     if (pointer === null) throw selectorFailure(code[0] as number, kind);
     this.kind = kind;
     this.pointer = pointer;
-    this.descriptor = this.native.selector_descriptor(pointer);
     // The array owns the native selector: when the engine drops it, also at the end of a Worker, it is freed.
     const memory = adoptMemory(
       this.native.selector_events(pointer) as Pointer,
@@ -77,6 +75,11 @@ export class NativeSelector implements Selector {
       this.native.selector_free_address() as Pointer,
     );
     this.events = new Uint32Array(memory);
+  }
+
+  /** Not asked for before somebody wants it: kqueue's changes must then no longer wait for the next call. */
+  get descriptor(): number {
+    return Math.max(this.native.selector_descriptor(this.pointer), -1);
   }
 
   register(fd: AsyncFD, handle: Handle, isOwn: boolean): void {

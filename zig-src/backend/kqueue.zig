@@ -19,34 +19,38 @@ const nobody: u64 = 0;
 /// `kernel` has kqueue, kevent and close: the system's, or a model of them.
 pub fn Kqueue(comptime kernel: type) type {
     return struct {
-        queue: i32,
-        kernel_events: []Kevent,
+        queue: i32 = -1,
+        kernel_events: []Kevent = &.{},
         /// Where among the events the last one of a place in the table went; outdated, or never written, unless that
         /// event says the same.
         places: []u32 = &.{},
-        /// What the kernel has not been told yet. The next wait tells it.
-        changes: [initial_capacity]Kevent = undefined,
-        change_count: usize = 0,
+        /// What the kernel has not been told yet. The next wait tells it. Never grows, so that there is always room
+        /// among the events for the error of each.
+        changes: std.ArrayList(Kevent) = .empty,
         /// Somebody may be waiting for the queue itself, so the kernel must always know all.
         is_watched: bool = false,
 
         const Self = @This();
 
         pub fn init(self: *Self) i32 {
-            const kernel_events = allocator.alloc(Kevent, initial_capacity) catch return os.failure(.NOMEM);
-            const queue = kernel.kqueue();
-            if (queue < 0) {
-                allocator.free(kernel_events);
-                return queue;
-            }
-            self.* = .{ .queue = queue, .kernel_events = kernel_events };
-            return 0;
+            self.* = .{};
+            const code = self.open();
+            if (code < 0) self.deinit();
+            return code;
+        }
+
+        fn open(self: *Self) i32 {
+            self.kernel_events = allocator.alloc(Kevent, initial_capacity) catch return os.failure(.NOMEM);
+            self.changes.ensureTotalCapacityPrecise(allocator, initial_capacity) catch return os.failure(.NOMEM);
+            self.queue = kernel.kqueue();
+            return @min(self.queue, 0);
         }
 
         pub fn deinit(self: *Self) void {
-            _ = kernel.close(self.queue);
+            if (self.queue >= 0) _ = kernel.close(self.queue);
             allocator.free(self.kernel_events);
             allocator.free(self.places);
+            self.changes.deinit(allocator);
         }
 
         pub fn descriptor(self: *Self) i32 {
@@ -71,12 +75,11 @@ pub fn Kqueue(comptime kernel: type) type {
         pub fn wait(self: *Self, table: *Table, events: []abi.Event, timeout_ns: ?u64) i32 {
             self.reservePlaces(table.entries.len) catch return os.failure(.NOMEM);
             const room = self.kernel_events[0..@min(self.kernel_events.len, events.len)];
-            std.debug.assert(self.change_count <= room.len); // there is room for the error of each
+            std.debug.assert(self.changes.items.len <= room.len);
             const timeout = if (timeout_ns) |ns| os.timespec(ns) else null;
-            const changes = self.changes[0..self.change_count];
-            const ready = kernel.kevent(self.queue, changes, room, if (timeout) |*t| t else null);
+            const ready = kernel.kevent(self.queue, self.changes.items, room, if (timeout) |*t| t else null);
             // Those of an interrupted wait were made; making them again changes nothing.
-            if (ready >= 0) self.change_count = 0;
+            if (ready >= 0) self.changes.clearRetainingCapacity();
             if (ready <= 0) return ready;
 
             var count: usize = 0;
@@ -89,7 +92,8 @@ pub fn Kqueue(comptime kernel: type) type {
             const handle: abi.Handle = @bitCast(kernel_event.udata);
             const interest = if (table.get(handle.index, handle.generation)) |entry| entry.interest else 0;
             if (kernel_event.flags & EV.ERROR != 0) {
-                if (interest == 0) return;
+                // Without an errno it is a receipt, of an exchange that failed as a whole.
+                if (interest == 0 or kernel_event.data == 0) return;
                 events[count.*] = table.disarmDead(handle.index);
                 count.* += 1;
             } else if (interest & directionOf(kernel_event.filter) == 0) {
@@ -102,10 +106,8 @@ pub fn Kqueue(comptime kernel: type) type {
         /// Its descriptor was not closed when it was unregistered as closing, or its interest ended with an error of
         /// the other direction. With no room for the change the event comes again.
         fn discard(self: *Self, kernel_event: *const Kevent) void {
-            if (self.change_count == self.changes.len) return;
             const number: i32 = @intCast(kernel_event.ident);
-            self.changes[self.change_count] = kernelChange(number, kernel_event.filter, EV.DELETE, nobody);
-            self.change_count += 1;
+            self.changes.appendBounded(kernelChange(number, kernel_event.filter, EV.DELETE, nobody)) catch {};
         }
 
         fn merge(self: *Self, events: []abi.Event, count: *usize, handle: abi.Handle, bits: u32) void {
@@ -120,29 +122,27 @@ pub fn Kqueue(comptime kernel: type) type {
         }
 
         fn enqueue(self: *Self, changes: []const Kevent) i32 {
-            if (self.change_count + changes.len > self.changes.len) {
+            self.changes.appendSliceBounded(changes) catch {
                 const failed = self.flush();
                 if (failed < 0) return failed;
-                if (self.change_count + changes.len > self.changes.len) return os.failure(.NOMEM);
-            }
-            @memcpy(self.changes[self.change_count..][0..changes.len], changes);
-            self.change_count += changes.len;
+                self.changes.appendSliceBounded(changes) catch return os.failure(.NOMEM);
+            };
             return 0;
         }
 
         /// Tells the kernel what is queued. What it refuses to add stays in the queue, for the next wait to report.
         fn flush(self: *Self) i32 {
-            if (self.change_count == 0) return 0;
-            const changes = self.changes[0..self.change_count];
-            const failed = self.exchange(changes);
+            const changes = self.changes.items;
+            const failed = if (changes.len == 0) 0 else self.exchange(changes);
             if (failed < 0) return failed;
-            self.change_count = 0;
+            var kept: usize = 0;
             for (changes, self.kernel_events[0..changes.len]) |change, receipt| {
                 if (receipt.data == 0 or change.udata == nobody) continue;
-                self.changes[self.change_count] = change;
-                self.changes[self.change_count].flags = EV.ADD;
-                self.change_count += 1;
+                changes[kept] = change;
+                changes[kept].flags = EV.ADD;
+                kept += 1;
             }
+            self.changes.shrinkRetainingCapacity(kept);
             return 0;
         }
 
