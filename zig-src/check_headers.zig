@@ -1,4 +1,5 @@
-//! Compiled, not run, for macOS and FreeBSD: what we declare ourselves agrees with the system's own headers.
+//! Compiled, not run, for macOS and FreeBSD: what we declare ourselves, and what we take from std, agrees with the
+//! system's own headers.
 
 const std = @import("std");
 const kevent_file = @import("os/kevent.zig");
@@ -8,6 +9,7 @@ const header = @cImport({
     @cInclude("sys/event.h");
     @cInclude("sys/ioctl.h");
     @cInclude("sys/socket.h");
+    @cInclude("sys/un.h");
     @cInclude("sys/wait.h");
     @cInclude("netinet/in.h");
     @cInclude("netinet/tcp.h");
@@ -21,19 +23,35 @@ comptime {
     requireNumbers("EVFILT_", kevent_file.EVFILT);
     requireNumbers("NOTE_", kevent_file.NOTE);
     requireNumbers("", bsd.numbers);
+    for (.{ "ACCEPTCONN", "BROADCAST", "DEBUG", "DONTROUTE", "KEEPALIVE", "OOBINLINE" }) |name| {
+        requireNumber("SO_" ++ name, @field(bsd.SO, name));
+    }
+    for (.{ "REUSEADDR", "REUSEPORT", "SNDBUF", "RCVBUF", "LINGER", "ERROR", "TYPE" }) |name| {
+        requireNumber("SO_" ++ name, @field(bsd.SO, name));
+    }
+    for (.{ "INET", "INET6", "UNIX" }) |name| requireNumber("AF_" ++ name, @field(bsd.AF, name));
+    for (.{ "PEEK", "DONTWAIT", "TRUNC" }) |name| requireNumber("MSG_" ++ name, @field(bsd.MSG, name));
+    for (.{ "SIGINFO", "RESTART", "ONSTACK" }) |name| requireNumber("SA_" ++ name, @field(std.c.SA, name));
     requireLayout(kevent_file.Kevent, header.struct_kevent);
     requireLayout(bsd.addrinfo, header.struct_addrinfo);
     requireLayout(bsd.Linger, header.struct_linger);
+    requireLayout(bsd.sockaddr.un, header.struct_sockaddr_un);
+    requireLayout(bsd.sockaddr.in, header.struct_sockaddr_in);
+    requireLayout(bsd.sockaddr.in6, header.struct_sockaddr_in6);
+    requireLayout(bsd.SignalAction, header.struct_sigaction);
+    requireLayout(bsd.SignalInfo, header.siginfo_t);
 }
 
 fn requireNumbers(comptime prefix: []const u8, comptime Ours: type) void {
     for (@typeInfo(Ours).@"struct".decls) |declaration| {
-        const name = prefix ++ declaration.name;
-        const ours = @field(Ours, declaration.name);
-        if (ours == 0) continue; // the system has none
-        const theirs = @field(header, name);
-        if (ours != theirs) @compileError(std.fmt.comptimePrint("{s} is {d}, not {d}", .{ name, theirs, ours }));
+        const number = @field(Ours, declaration.name);
+        if (number != 0) requireNumber(prefix ++ declaration.name, number); // 0: the system has none
     }
+}
+
+fn requireNumber(comptime name: []const u8, comptime ours: comptime_int) void {
+    const theirs = @field(header, name);
+    if (ours != theirs) @compileError(std.fmt.comptimePrint("{s} is {d}, not {d}", .{ name, theirs, ours }));
 }
 
 /// Fields in the same places and of the same sizes; the names differ.
