@@ -148,8 +148,7 @@ pub const Selector = struct {
         if (self.closed) return closed_code;
         const code = if (is_own) 0 else os.checkOpen(number);
         if (code < 0) return code;
-        handle.* = self.table.add(number) catch return os.failure(.NOMEM);
-        self.table.entries[handle.index].is_own = is_own;
+        handle.* = self.table.add(number, is_own) catch return os.failure(.NOMEM);
         return 0;
     }
 

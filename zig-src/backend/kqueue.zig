@@ -24,8 +24,7 @@ pub fn Kqueue(comptime kernel: type) type {
         /// Where among the events the last one of a place in the table went; outdated, or never written, unless that
         /// event says the same.
         places: []u32 = &.{},
-        /// What the kernel has not been told yet. The next wait tells it. Never grows, so that there is always room
-        /// among the events for the error of each.
+        /// What the kernel has not been told yet. The next wait tells it. Never grows.
         changes: std.ArrayList(Kevent) = .empty,
         /// Somebody may be waiting for the queue itself, so the kernel must always know all.
         is_watched: bool = false,
@@ -75,17 +74,25 @@ pub fn Kqueue(comptime kernel: type) type {
         pub fn wait(self: *Self, table: *Table, events: []abi.Event, timeout_ns: ?u64) i32 {
             self.reservePlaces(table.entries.len) catch return os.failure(.NOMEM);
             const room = self.kernel_events[0..@min(self.kernel_events.len, events.len)];
-            std.debug.assert(self.changes.items.len <= room.len);
-            const timeout = if (timeout_ns) |ns| os.timespec(ns) else null;
-            const ready = kernel.kevent(self.queue, self.changes.items, room, if (timeout) |*t| t else null);
+            const changes = self.nextChanges(room.len);
+            const is_last = changes.len == self.changes.items.len;
+            const timeout = if (!is_last) os.timespec(0) else if (timeout_ns) |ns| os.timespec(ns) else null;
+            const ready = kernel.kevent(self.queue, changes, room, if (timeout) |*t| t else null);
             // Those of an interrupted wait were made; making them again changes nothing.
-            if (ready >= 0) self.changes.clearRetainingCapacity();
+            if (ready >= 0) self.changes.replaceRangeAssumeCapacity(0, changes.len, &.{});
             if (ready <= 0) return ready;
 
             var count: usize = 0;
             for (room[0..@intCast(ready)]) |*kernel_event| self.collect(table, events, &count, kernel_event);
             if (ready == self.kernel_events.len) self.grow();
             return @intCast(count);
+        }
+
+        /// As many as there may be errors of them among the events. The others, if any are left, have been refused once
+        /// already.
+        fn nextChanges(self: *Self, room: usize) []const Kevent {
+            if (self.changes.items.len > room) _ = self.flush();
+            return self.changes.items[0..@min(self.changes.items.len, room)];
         }
 
         fn collect(self: *Self, table: *Table, events: []abi.Event, count: *usize, kernel_event: *const Kevent) void {

@@ -84,6 +84,32 @@ test "a refused change of an own descriptor is reported once, as its failure" {
     }
 }
 
+test "less room for events than there are changes" {
+    const subject = try ownSubject();
+    defer subject.deinit();
+    const pipe: Pipe = try .init();
+    defer pipe.deinit();
+    var copies: [10]i32 = undefined;
+    for (&copies) |*copy| {
+        copy.* = try support.duplicate(pipe.writer, 0);
+        _ = try subject.register(copy.*, write);
+    }
+    // Half of them are refused.
+    for (copies[0..5]) |copy| _ = os.close(copy);
+    defer for (copies[5..]) |copy| {
+        _ = os.close(copy);
+    };
+    var readiness: [10]u32 = @splat(0);
+    const selector = subject.selector;
+    for (0..10) |_| {
+        const small = selector.events[0..2];
+        const count = selector.backend.kqueue.wait(&selector.table, small, null);
+        try expect(count > 0);
+        for (small[0..@intCast(count)]) |event| readiness[event.index] |= event.readiness;
+    }
+    try expectEqual([_]u32{write | failed} ** 5 ++ [_]u32{write} ** 5, readiness);
+}
+
 test "a refused change of what is unregistered by then is reported to nobody" {
     const subject = try ownSubject();
     defer subject.deinit();
