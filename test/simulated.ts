@@ -48,4 +48,6 @@ export class SimulatedSelector implements Selector {
   }
 
   close(): void {}
+
+  abandon(): void {}
 }

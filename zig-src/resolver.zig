@@ -1,11 +1,12 @@
 //! getaddrinfo, in the caller's thread or off it.
 //!
 //! The C library's symbols below stay undefined in our file: the process that loads it has them, whether
-//! that is glibc's or musl's. std.Thread does not work in a library that links no libc, hence pthread.
+//! that is glibc's or musl's.
 
 const std = @import("std");
 const abi = @import("abi.zig");
 const os = @import("os/linux.zig");
+const Thread = @import("os/thread.zig").Thread;
 const address_codec = @import("address.zig");
 
 const allocator = std.heap.page_allocator;
@@ -100,11 +101,11 @@ pub const Resolver = struct {
 
     /// The caller holds the lock, for which the new thread waits.
     fn startThread(self: *Resolver) i32 {
-        var thread: pthread_t = undefined;
-        const errno = pthread_create(&thread, null, run, self);
-        if (errno != 0) return -errno;
+        var thread: Thread = undefined;
+        const code = thread.start(run, self);
+        if (code < 0) return code;
         self.running += 1;
-        _ = pthread_detach(thread);
+        thread.detach();
         return 0;
     }
 
@@ -274,15 +275,6 @@ const addrinfo = extern struct {
     next: ?*addrinfo = null,
 };
 
-const pthread_t = usize;
-
-extern fn pthread_create(
-    thread: *pthread_t,
-    attributes: ?*const anyopaque,
-    run: *const fn (?*anyopaque) callconv(.c) ?*anyopaque,
-    context: ?*anyopaque,
-) c_int;
-extern fn pthread_detach(thread: pthread_t) c_int;
 extern fn getaddrinfo(
     name: [*:0]const u8,
     service: ?[*:0]const u8,

@@ -111,9 +111,19 @@ pub const Selector = struct {
         self.table.deinit();
     }
 
+    /// As `close`, when the program that used it ends in the midst of things: what this library opened for it and
+    /// is still registered is closed as well.
+    pub fn abandon(self: *Selector) void {
+        if (self.closed) return;
+        for (self.table.entries) |entry| {
+            if (entry.isRegistered() and entry.is_own) _ = os.close(entry.descriptor);
+        }
+        self.close();
+    }
+
     /// Ends the selector and its events.
     pub fn free(self: *Selector) void {
-        self.close();
+        self.abandon();
         os.release(std.mem.asBytes(self.events));
         allocator.destroy(self);
     }
@@ -127,7 +137,7 @@ pub const Selector = struct {
         if (self.closed) return closed_code;
         const code = if (is_own) 0 else os.checkOpen(number);
         if (code < 0) return code;
-        handle.* = self.table.add(number) catch return os.failure(.NOMEM);
+        handle.* = self.table.add(number, is_own) catch return os.failure(.NOMEM);
         return 0;
     }
 
@@ -192,7 +202,7 @@ fn deadline(timeout_ns: u64) u64 {
 }
 
 /// Rounded up; null is for ever, which is also what no clock could count.
-fn nanoseconds(timeout_ms: f64) ?u64 {
+pub fn nanoseconds(timeout_ms: f64) ?u64 {
     if (std.math.isNan(timeout_ms)) return 0;
     if (timeout_ms < 0) return null;
     const ns = @ceil(timeout_ms * std.time.ns_per_ms);

@@ -9,6 +9,8 @@ const allocator = std.heap.page_allocator;
 
 pub const Entry = struct {
     descriptor: i32,
+    /// This library opened the descriptor, and nobody else has been given it since.
+    is_own: bool,
     /// What the backend watches for; 0 while it does not watch.
     interest: u32,
     generation: u32,
@@ -16,6 +18,10 @@ pub const Entry = struct {
     next_free: u32,
 
     const free_descriptor = -1;
+
+    pub fn isRegistered(self: Entry) bool {
+        return self.descriptor != free_descriptor;
+    }
 };
 
 pub const Table = struct {
@@ -30,12 +36,13 @@ pub const Table = struct {
         self.* = .{};
     }
 
-    pub fn add(self: *Table, descriptor: i32) error{OutOfMemory}!abi.Handle {
+    pub fn add(self: *Table, descriptor: i32, is_own: bool) error{OutOfMemory}!abi.Handle {
         if (self.first_free == none) try self.grow();
         const index = self.first_free;
         const entry = &self.entries[index];
         self.first_free = entry.next_free;
         entry.descriptor = descriptor;
+        entry.is_own = is_own;
         entry.interest = 0;
         return .{ .index = index, .generation = entry.generation };
     }
@@ -44,13 +51,13 @@ pub const Table = struct {
     pub fn get(self: *Table, index: u32, generation: u32) ?*Entry {
         if (index >= self.entries.len) return null;
         const entry = &self.entries[index];
-        if (entry.generation != generation or entry.descriptor == Entry.free_descriptor) return null;
+        if (entry.generation != generation or !entry.isRegistered()) return null;
         return entry;
     }
 
     pub fn remove(self: *Table, index: u32) void {
         const entry = &self.entries[index];
-        std.debug.assert(entry.descriptor != Entry.free_descriptor);
+        std.debug.assert(entry.isRegistered());
         entry.descriptor = Entry.free_descriptor;
         entry.interest = 0;
         entry.generation = nextGeneration(entry.generation);
@@ -71,6 +78,13 @@ pub const Table = struct {
         };
     }
 
+    /// How many entries the backend watches.
+    pub fn watchedCount(self: *const Table) usize {
+        var count: usize = 0;
+        for (self.entries) |entry| count += @intFromBool(entry.interest != 0);
+        return count;
+    }
+
     fn grow(self: *Table) error{OutOfMemory}!void {
         const old_capacity = self.entries.len;
         const capacity = @max(initial_capacity, old_capacity * 2);
@@ -80,6 +94,7 @@ pub const Table = struct {
             const next_free: u32 = if (next < capacity) @intCast(next) else none;
             entry.* = .{
                 .descriptor = Entry.free_descriptor,
+                .is_own = false,
                 .interest = 0,
                 .generation = 1,
                 .next_free = next_free,

@@ -9,6 +9,9 @@ pub const Errno = linux.E;
 pub const Timespec = linux.timespec;
 pub const EpollEvent = linux.epoll_event;
 pub const EPOLL = linux.EPOLL;
+pub const PollEntry = linux.pollfd;
+pub const POLL = linux.POLL;
+pub const MSG = linux.MSG;
 
 /// `-errno` as the wrappers below return it.
 pub fn failure(errno: Errno) i32 {
@@ -138,6 +141,23 @@ pub fn pselect(limit: usize, read: [*]usize, write: [*]usize, timeout: ?*Timespe
     ));
 }
 
+/// null waits for ever.
+pub fn poll(entries: []PollEntry, timeout_ns: ?u64) i32 {
+    var timeout = if (timeout_ns) |ns| timespec(ns) else null;
+    return result(linux.ppoll(entries.ptr, entries.len, if (timeout) |*t| t else null, null));
+}
+
+pub fn timerCreate() i32 {
+    return result(linux.timerfd_create(.MONOTONIC, .{ .CLOEXEC = true, .NONBLOCK = true }));
+}
+
+/// Lets the timer expire once, at a time of `monotonicNanoseconds`.
+pub fn timerSet(timer: i32, deadline_ns: u64) i32 {
+    // 0 would switch it off.
+    const value: linux.itimerspec = .{ .it_interval = timespec(0), .it_value = timespec(@max(deadline_ns, 1)) };
+    return result(linux.timerfd_settime(timer, .{ .ABSTIME = true }, &value, null));
+}
+
 pub fn eventCreate() i32 {
     return result(linux.eventfd(0, linux.EFD.CLOEXEC | linux.EFD.NONBLOCK));
 }
@@ -222,6 +242,11 @@ pub fn setSignalHandler(signal: u8, handler: *const SignalHandler, mask: linux.s
 
 pub fn socket(domain: u32, socket_type: u32, protocol: u32) i32 {
     return result(linux.socket(domain, socket_type, protocol));
+}
+
+/// Two connected sockets that do not block and are not inheritable.
+pub fn socketPair(ends: *[2]i32) i32 {
+    return result(linux.socketpair(linux.AF.UNIX, linux.SOCK.STREAM | linux.SOCK.NONBLOCK | linux.SOCK.CLOEXEC, 0, ends));
 }
 
 pub fn bind(descriptor: i32, address: *const linux.sockaddr, length: u32) i32 {

@@ -20,7 +20,7 @@ test "random additions and removals agree with a model" {
         // More additions than removals, so that the table grows several times.
         if (alive.items.len == 0 or random.uintLessThan(u32, 10) < 6) {
             const descriptor = random.uintLessThan(u31, 1 << 20);
-            const handle = try table.add(descriptor);
+            const handle = try table.add(descriptor, false);
             try expect(handle.generation != 0);
             try alive.append(std.testing.allocator, .{ .handle = handle, .descriptor = descriptor });
         } else {
@@ -42,7 +42,7 @@ test "a place that was never given out has no handle" {
     defer table.deinit();
     try expectEqual(null, table.get(0, 0));
     try expectEqual(null, table.get(0, 1));
-    const handle = try table.add(7);
+    const handle = try table.add(7, false);
     try expectEqual(null, table.get(handle.index + 1, 1));
     try expectEqual(null, table.get(std.math.maxInt(u32), 1));
     // The generation that a freed place will have next is not good before the place is given out.
@@ -53,8 +53,8 @@ test "a place that was never given out has no handle" {
 test "the generation skips 0 when it wraps" {
     var table: Table = .{};
     defer table.deinit();
-    const first = try table.add(7);
+    const first = try table.add(7, false);
     table.entries[first.index].generation = std.math.maxInt(u32);
     table.remove(first.index);
-    try expectEqual(abi.Handle{ .index = first.index, .generation = 1 }, try table.add(7));
+    try expectEqual(abi.Handle{ .index = first.index, .generation = 1 }, try table.add(7, false));
 }
