@@ -2,17 +2,23 @@ import type { Bridge } from "./native/bridge.ts";
 
 /** What Bun's loop drives: a dispatcher. */
 export interface Driven {
-  /** One round, without waiting. */
-  poll(timeoutMs: 0): void;
   hasPendingOperations(): boolean;
+  /** One short round, without waiting, when something is pending; whether another one may find something to do. */
+  hostedPoll(): boolean;
   /** Milliseconds until there is something to do that no descriptor tells: 0 at once, Infinity never. */
   idleTime(): number;
   openBridge(ring: () => void): Bridge;
 }
 
+/** A turn may last that long in any case: short enough for whom Bun's loop serves, long enough to be worth it. */
+const SHORTEST_SLICE_MS = 0.2;
+const LONGEST_SLICE_MS = 5;
+
 /**
- * The drive of one dispatcher by Bun's loop. A turn is one poll that does not wait. The next turn comes at once when
- * there is more to do, else when the bell rings, else, with nothing pending, when the dispatcher {@link wake}s it.
+ * The drive of one dispatcher by Bun's loop. A turn polls until there is nothing to do, without waiting, and at most as
+ * long as Bun's loop had for itself since the turn before, so that with both busy neither starves. The next turn comes
+ * at once when there is more to do, else when the bell rings, else, with nothing pending, when the dispatcher
+ * {@link wake}s it.
  */
 export class BunLoop {
   private readonly driven: Driven;
@@ -21,6 +27,7 @@ export class BunLoop {
   private awake = false;
   private referenced: boolean;
   private stopped = false;
+  private lastTurnEnd = 0;
 
   constructor(driven: Driven, referenced: boolean) {
     this.driven = driven;
@@ -49,25 +56,38 @@ export class BunLoop {
 
   private readonly turn = (): void => {
     this.awake = true;
+    let isBusy = false;
     try {
-      if (!this.stopped && this.driven.hasPendingOperations()) this.driven.poll(0);
+      isBusy = this.pollForASlice();
     } catch (error) {
       tellOrigin(error);
       throw error;
     } finally {
       this.awake = false;
-      if (!this.stopped) this.rest();
+      this.lastTurnEnd = performance.now();
+      if (!this.stopped) this.prepareNextTurn(isBusy);
     }
   };
 
-  /** Sees to the next turn. */
-  private rest(): void {
+  /** Whether there is more to do. */
+  private pollForASlice(): boolean {
+    const start = performance.now();
+    const hostMs = start - this.lastTurnEnd;
+    const end = start + Math.min(Math.max(hostMs, SHORTEST_SLICE_MS), LONGEST_SLICE_MS);
+    while (!this.stopped && this.driven.hasPendingOperations()) {
+      if (!this.driven.hostedPoll()) return false;
+      if (performance.now() >= end) return true;
+    }
+    return false;
+  }
+
+  private prepareNextTurn(isBusy: boolean): void {
     if (!this.driven.hasPendingOperations()) {
       this.bridge?.setReferenced(false);
       return;
     }
     const idleMs = this.driven.idleTime();
-    if (idleMs === 0) {
+    if (isBusy || idleMs === 0) {
       this.wake();
       return;
     }

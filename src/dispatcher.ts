@@ -3,7 +3,7 @@ import { BunLoop } from "./bunloop.ts";
 import { CallbackQueue } from "./callbackqueue.ts";
 import { installCallSoonProc } from "./callsoon.ts";
 import { AssertionDefect, OSError, requireOptions, typeName, ValueError } from "./errors.ts";
-import { Readiness } from "./native/abi.ts";
+import { EVENT_CAPACITY, Readiness } from "./native/abi.ts";
 import type { Bridge } from "./native/bridge.ts";
 import { NativeSelector, type Selector, type SelectorKind } from "./native/selector.ts";
 import { errno } from "./native/socket.ts";
@@ -26,6 +26,9 @@ export const CALLBACK_BUDGET = 1024;
  * so that a connection that is always ready cannot keep the others waiting.
  */
 export const SYNCHRONOUS_BUDGET = 32;
+
+/** How many events a poll of Bun's loop serves at most, so that Bun's own sockets have their turn soon. */
+const HOSTED_EVENT_LIMIT = 64;
 
 /** How many timers finish in one timer phase; the rest, in the next one, so that their callbacks follow closely. */
 const TIMER_BATCH = 1024;
@@ -89,6 +92,21 @@ export class Dispatcher extends Reactor implements Disposable {
     requireTimeout(timeoutMs);
     this.requireOpen();
     if (!this.hasPendingOperations()) throw new ValueError(NOTHING_PENDING);
+    this.round(timeoutMs, EVENT_CAPACITY);
+  }
+
+  /** @internal A poll of Bun's loop, where something is pending. Whether anything happened or can happen at once. */
+  hostedPoll(): boolean {
+    const before = this.activity();
+    this.round(0, HOSTED_EVENT_LIMIT);
+    return this.queue.length > 0 || this.activity() !== before;
+  }
+
+  private activity(): number {
+    return this.reactorCounters.events + this.counters.timers + this.counters.callbacks;
+  }
+
+  private round(timeoutMs: number, eventLimit: number): void {
     if (this.depth === MAX_NESTED_POLLS) throw new AssertionDefect(`More than ${MAX_NESTED_POLLS} nested polls`);
     this.counters.polls += 1;
     this.depth += 1;
@@ -96,7 +114,7 @@ export class Dispatcher extends Reactor implements Disposable {
     currentDispatcher = this;
     try {
       const fired = this.finishDueTimers();
-      this.serveDescriptors(fired || this.queue.length > 0 ? 0 : timeoutMs);
+      this.serveDescriptors(fired || this.queue.length > 0 ? 0 : timeoutMs, eventLimit);
       this.finishDueTimers();
       this.runCallbacks();
       drainMicrotasks();
@@ -313,13 +331,13 @@ export class Dispatcher extends Reactor implements Disposable {
   }
 
   /** Waits and serves; goes on waiting when all that came was for nobody. */
-  private serveDescriptors(timeoutMs: number): void {
+  private serveDescriptors(timeoutMs: number, eventLimit: number): void {
     // What an outer poll has not served yet is ready now.
     if (this.serveEvents()) return;
     const end = timeoutMs > 0 ? this.selector.now() + timeoutMs : 0;
     let left = timeoutMs;
     for (;;) {
-      if (this.wait(this.boundByTimers(left)) === 0 || this.serveEvents() || left === 0) return;
+      if (this.wait(this.boundByTimers(left), eventLimit) === 0 || this.serveEvents() || left === 0) return;
       if (this.timers.size > 0 && this.timers.nextDeadline <= this.selector.now()) return;
       if (left > 0) left = Math.max(0, end - this.selector.now());
     }

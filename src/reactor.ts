@@ -157,12 +157,12 @@ export abstract class Reactor implements WatchOwner {
     watch.armed = interest;
   }
 
-  /** Waits, bounded by `timeoutMs` (negative: for ever), and returns how many events there are to serve. */
-  protected wait(timeoutMs: number): number {
+  /** Waits, bounded by `timeoutMs` (negative: for ever), and returns how many events there are, at most `limit`. */
+  protected wait(timeoutMs: number, limit: number): number {
     this.reactorCounters.wakeups += 1;
     this.nextEvent = 0;
     this.eventCount = 0;
-    this.eventCount = this.selector.wait(timeoutMs);
+    this.eventCount = this.selector.wait(timeoutMs, limit);
     this.reactorCounters.events += this.eventCount;
     return this.eventCount;
   }

@@ -88,8 +88,8 @@ pub export fn selector_unregister(selector: *Selector, index: u32, generation: u
     return selector.unregister(.{ .index = index, .generation = generation }, is_closing != 0);
 }
 
-pub export fn selector_wait(selector: *Selector, timeout_ms: f64) i32 {
-    return selector.wait(timeout_ms);
+pub export fn selector_wait(selector: *Selector, timeout_ms: f64, limit: u32) i32 {
+    return selector.wait(timeout_ms, limit);
 }
 
 /// A door-bell for the selector; null on failure, with the reason in `code`.

@@ -173,15 +173,16 @@ pub const Selector = struct {
         return if (self.table.get(handle.index, handle.generation) == null) stale_code else 0;
     }
 
-    /// Waits until something is ready or the time is up, and returns the number of `events`. A signal
-    /// does not shorten the wait. Negative: for ever.
-    pub fn wait(self: *Selector, timeout_ms: f64) i32 {
+    /// Waits until something is ready or the time is up, and returns the number of `events`, at most `limit`; the
+    /// next wait finds the others. A signal does not shorten the wait. Negative: for ever.
+    pub fn wait(self: *Selector, timeout_ms: f64, limit: u32) i32 {
         if (self.closed) return closed_code;
+        const room = self.events[0..std.math.clamp(limit, 1, abi.event_capacity)];
         const timeout_ns = nanoseconds(timeout_ms);
         const deadline_ns = if (timeout_ns) |ns| deadline(ns) else 0;
         var remaining_ns = timeout_ns;
         while (true) {
-            const result = self.backend.wait(&self.table, self.events, remaining_ns);
+            const result = self.backend.wait(&self.table, room, remaining_ns);
             const interrupted = result == os.failure(.INTR);
             if (result != 0 and !interrupted) return result;
             const previous_ns = remaining_ns orelse continue;

@@ -41,8 +41,11 @@ export interface Selector {
   setInterest(handle: Handle, interest: number): void;
   /** Forgets a registration. `isClosing`: its descriptor is closed next, so that the system forgets it by itself. */
   unregister(handle: Handle, isClosing: boolean): void;
-  /** Waits for events, at most `timeoutMs` (negative: for ever), and returns how many there are. */
-  wait(timeoutMs: number): number;
+  /**
+   * Waits for events, at most `timeoutMs` (negative: for ever), and returns how many there are, at most `limit`; the
+   * next wait finds the others.
+   */
+  wait(timeoutMs: number, limit: number): number;
   /** Milliseconds of a monotonic clock. */
   now(): number;
   /** What lets Bun's loop wait for this selector; a selector without it can be polled only. */
@@ -99,8 +102,8 @@ export class NativeSelector implements Selector {
     checked(this.native.selector_unregister(this.pointer, index, generation, isClosing ? 1 : 0));
   }
 
-  wait(timeoutMs: number): number {
-    return checked(this.native.selector_wait(this.pointer, timeoutMs));
+  wait(timeoutMs: number, limit: number): number {
+    return checked(this.native.selector_wait(this.pointer, timeoutMs, limit));
   }
 
   now(): number {

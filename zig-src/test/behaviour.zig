@@ -388,7 +388,7 @@ fn Suite(comptime backend: abi.Backend) type {
             try expectCode(.closed, selector.register(pipe.reader, false, &other));
             try expectCode(.closed, selector.setInterest(handle, read));
             try expectCode(.closed, selector.unregister(handle, false));
-            try expectCode(.closed, selector.wait(0));
+            try expectCode(.closed, selector.wait(0, abi.event_capacity));
             try expectCode(.closed, selector.descriptor());
             try expectEqual(write, selector.events[0].readiness);
         }
