@@ -111,23 +111,25 @@ async function reason(child: Child, otherwise: string): Promise<string> {
   return lines.find((line) => /error|cannot|not found/i.test(line)) ?? lines.find((line) => line) ?? otherwise;
 }
 
-export type Server = { pid: number; port: number; stop(): Promise<void> };
+export type Server = { pid: number; port: number; nextLine(): Promise<string | undefined>; stop(): Promise<void> };
 
 // Starts a server whose first line on stdout is "port N". Throws with the reason when there is no such line.
 export async function startServer(command: string[]): Promise<Server> {
   const child = spawnPinned(serverCore, command);
-  const line = await new Lines(child.stdout).next(startTimeoutMs);
+  const lines = new Lines(child.stdout);
+  const line = await lines.next(startTimeoutMs);
   const port = Number(line?.match(/^port (\d+)$/)?.[1]);
   if (!port) throw new Error(await reason(child, "it printed no port"));
   child.stderr.text().catch(() => {}); // a full pipe would stop the server
-  return { pid: child.pid, port, stop: () => stop(child) };
+  return { pid: child.pid, port, nextLine: () => lines.next(startTimeoutMs), stop: () => stop(child) };
 }
 
 export type Load = {
   connections: number;
   messageBytes: number;
   requests: number;
-  mode: "echo" | "churn" | "idle" | "udp"; // udp: datagrams, and a connection is a socket that sends them
+  // udp: datagrams, and a connection is a socket that sends them; http: requests of no body, whatever messageBytes says
+  mode: "echo" | "churn" | "idle" | "udp" | "http";
   idleConnections?: number;
 };
 export type LoadResult = { requests: number; elapsedNs: number; errors: number; resent?: number };
@@ -135,15 +137,22 @@ export type Client = { pid: number; run(): Promise<LoadResult>; stop(): Promise<
 
 const loadTimeoutMs = 20_000;
 
+function clientCommand(
+  port: number,
+  { mode, connections, messageBytes, requests, idleConnections = 0 }: Load,
+): string[] {
+  const seconds = loadTimeoutMs / 1000;
+  const words = (...values: (string | number)[]) => values.map(String);
+  if (mode === "http") return words(compileC("peers/http-client.c"), port, connections, requests, seconds);
+  const common = [port, connections, messageBytes, requests, seconds];
+  if (mode === "udp") return words(compileC("peers/udp-client.c"), ...common);
+  return words(compileC("peers/client.c"), ...common, mode, idleConnections);
+}
+
 // Starts the load generator against a port. It has its connections open and has run the load once, as a warm-up, when
 // this returns; run() runs the load again on the same connections. Throws when a load is not complete.
 export async function startClient(port: number, load: Load): Promise<Client> {
-  const args = [port, load.connections, load.messageBytes, load.requests, loadTimeoutMs / 1000];
-  const command =
-    load.mode === "udp"
-      ? [compileC("peers/udp-client.c"), ...args.map(String)]
-      : [compileC("peers/client.c"), ...args.map(String), load.mode, String(load.idleConnections ?? 0)];
-  const child = spawnPinned(clientCore, command);
+  const child = spawnPinned(clientCore, clientCommand(port, load));
   const lines = new Lines(child.stdout);
   const ready = await lines.next(loadTimeoutMs * 2);
   if (ready !== "ready") throw new Error(await reason(child, `the warm-up was not complete: ${ready ?? "no answer"}`));

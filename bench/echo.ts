@@ -48,6 +48,7 @@ const peers: Peer[] = [
   { name: baselineName, command: (readBytes) => [compileC("peers/echo.c"), String(readBytes)] },
   { name: "ours-callbacks", command: script("bun", "ours-callbacks.ts") },
   { name: "ours-generator", command: script("bun", "ours-generator.ts") },
+  { name: "ours-hosted", command: script("bun", "ours-hosted.ts") },
   { name: "ours-generator, recvInto", command: script("bun", "ours-into.ts") },
   { name: "ours-async", command: script("bun", "ours-async.ts") },
   { name: "bun-listen", command: script("bun", "bun-listen.ts") },

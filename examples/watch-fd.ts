@@ -10,6 +10,7 @@ import {
   addRead,
   async,
   asyncCheck,
+  getGlobalDispatcher,
   IOSelectorsException,
   newFuture,
   register,
@@ -68,4 +69,5 @@ asyncCheck(tick());
 waitFor(ended);
 unregister(fd);
 if (path !== undefined) closeSync(fd);
+getGlobalDispatcher().unref(); // the ticks alone do not keep the program running
 console.log(`${name} has ended`);

@@ -90,7 +90,7 @@ export class AsyncFile implements Disposable {
   /** @internal Use {@link openAsync} or {@link newAsyncFile}. */
   constructor(fd: AsyncFD, opened?: Opened) {
     this.file = new FileDescriptor(fd, opened);
-    this.watch = this.dispatcher.register(fd);
+    this.watch = this.dispatcher.register(fd, opened !== undefined);
     this.input = new FileInput(this.file);
     const { isSeekable } = this.file;
     this.reading = new Lane(fd, Readiness.read, !isSeekable);

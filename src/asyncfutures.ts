@@ -1,4 +1,4 @@
-import { currentNative, currentProcedure, noteFailure, noteRaise } from "./asyncstack.ts";
+import { currentNative, currentProcedure, noteFailure, noteOrigin, noteRaise } from "./asyncstack.ts";
 import { enqueue } from "./callsoon.ts";
 import { AssertionDefect, CancelledError, typeName, ValueError } from "./errors.ts";
 import { creationStackOf, isFutureLoggingEnabled, logFinished, logPending } from "./futurelogging.ts";
@@ -398,7 +398,9 @@ export function asyncCheck(future: Future<unknown>): void {
 }
 
 function raiseFailure(future: FutureBase): void {
-  if (future.error !== null) throw future.error;
+  if (future.error === null) return;
+  noteOrigin(future, future.error);
+  throw future.error;
 }
 
 /** A future of several others; cancelled, it only stops looking at them. */

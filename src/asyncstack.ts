@@ -62,7 +62,15 @@ export function noteRaise(future: object, error: Error, procedure: object | unde
 
 /** An error has left a procedure and failed its future. */
 export function noteExit(procedure: object | undefined, future: { readonly fromProc: string }, error: Error): void {
-  const trail = { name: future.fromProc, inner: trailInto(procedure, error) };
+  setTrail(future, error, { name: future.fromProc, inner: trailInto(procedure, error) });
+}
+
+/** The error of a failed future goes where no procedure is; the trail says at least who made the future. */
+export function noteOrigin(future: { readonly fromProc: string }, error: Error): void {
+  setTrail(future, error, trailOfFuture.get(future) ?? { name: future.fromProc, inner: undefined });
+}
+
+function setTrail(future: object, error: Error, trail: Trail): void {
   trailOfFuture.set(future, trail);
   follow(error, trail);
   if (Object.isExtensible(error) && !Object.hasOwn(error, "asyncStack")) {

@@ -1,8 +1,10 @@
 import { drainMicrotasks } from "bun:jsc";
+import { BunLoop } from "./bunloop.ts";
 import { CallbackQueue } from "./callbackqueue.ts";
 import { installCallSoonProc } from "./callsoon.ts";
 import { AssertionDefect, OSError, requireOptions, typeName, ValueError } from "./errors.ts";
-import { Readiness } from "./native/abi.ts";
+import { EVENT_CAPACITY, Readiness } from "./native/abi.ts";
+import type { Bridge } from "./native/bridge.ts";
 import { NativeSelector, type Selector, type SelectorKind } from "./native/selector.ts";
 import { errno } from "./native/socket.ts";
 import { Reactor } from "./reactor.ts";
@@ -24,6 +26,9 @@ export const CALLBACK_BUDGET = 1024;
  * so that a connection that is always ready cannot keep the others waiting.
  */
 export const SYNCHRONOUS_BUDGET = 32;
+
+/** How many events a poll of Bun's loop serves at most, so that Bun's own sockets have their turn soon. */
+const HOSTED_EVENT_LIMIT = 64;
 
 /** How many timers finish in one timer phase; the rest, in the next one, so that their callbacks follow closely. */
 const TIMER_BATCH = 1024;
@@ -67,6 +72,10 @@ export class Dispatcher extends Reactor implements Disposable {
   private closingReason: OSError | undefined;
   private readonly resources: { close(): void }[] = [];
   private readonly counters = { polls: 0, timers: 0, callbacks: 0 };
+  /** While Bun's loop drives this dispatcher. */
+  private bunLoop: BunLoop | undefined;
+  private referenced = true;
+  private kept = false;
 
   /**
    * One round of the loop: due timers finish their futures; the selector is waited for, not at all when
@@ -83,6 +92,21 @@ export class Dispatcher extends Reactor implements Disposable {
     requireTimeout(timeoutMs);
     this.requireOpen();
     if (!this.hasPendingOperations()) throw new ValueError(NOTHING_PENDING);
+    this.round(timeoutMs, EVENT_CAPACITY);
+  }
+
+  /** @internal A poll of Bun's loop, where something is pending. Whether anything happened or can happen at once. */
+  hostedPoll(): boolean {
+    const before = this.activity();
+    this.round(0, HOSTED_EVENT_LIMIT);
+    return this.queue.length > 0 || this.activity() !== before;
+  }
+
+  private activity(): number {
+    return this.reactorCounters.events + this.counters.timers + this.counters.callbacks;
+  }
+
+  private round(timeoutMs: number, eventLimit: number): void {
     if (this.depth === MAX_NESTED_POLLS) throw new AssertionDefect(`More than ${MAX_NESTED_POLLS} nested polls`);
     this.counters.polls += 1;
     this.depth += 1;
@@ -90,14 +114,56 @@ export class Dispatcher extends Reactor implements Disposable {
     currentDispatcher = this;
     try {
       const fired = this.finishDueTimers();
-      this.serveDescriptors(fired || this.queue.length > 0 ? 0 : timeoutMs);
+      this.serveDescriptors(fired || this.queue.length > 0 ? 0 : timeoutMs, eventLimit);
       this.finishDueTimers();
       this.runCallbacks();
       drainMicrotasks();
     } finally {
       this.depth -= 1;
       if (currentDispatcher === this) currentDispatcher = outer;
+      this.changed();
     }
+  }
+
+  /**
+   * Lets Bun's loop drive this dispatcher: whenever control returns there and something is pending, it is polled as
+   * soon as there is something to do. The global dispatcher is driven so by itself. Blocking calls still work at any
+   * time. An exception of a callback is an uncaught exception of the process. Idempotent.
+   *
+   * @throws ValueError when the dispatcher is closed, or its selector is one that Bun's loop cannot wait for
+   */
+  attach(): void {
+    this.requireOpen();
+    if (this.bunLoop !== undefined) return;
+    if (this.selector.openBridge === undefined) throw new ValueError("Bun's loop cannot wait for this selector");
+    this.bunLoop = new BunLoop(this, this.referenced);
+    this.changed();
+  }
+
+  /** @internal As {@link attach}, where that makes sense. */
+  attachIfPossible(): void {
+    if (!this.closed && this.selector.openBridge !== undefined) this.attach();
+  }
+
+  /** Ends what {@link attach} began: from now on only calls of `poll` and the like move it. Idempotent. */
+  detach(): void {
+    this.bunLoop?.stop();
+    this.bunLoop = undefined;
+  }
+
+  /** Pending operations keep the process alive while Bun's loop drives this dispatcher, as they do at first. */
+  ref(): void {
+    this.setReferenced(true);
+  }
+
+  /** Pending operations do not keep the process alive. */
+  unref(): void {
+    this.setReferenced(false);
+  }
+
+  private setReferenced(referenced: boolean): void {
+    this.referenced = referenced;
+    this.bunLoop?.setReferenced(referenced);
   }
 
   /** Polls until nothing is pending, at most `timeoutMs`. Returns at once, without an error, when nothing is. */
@@ -152,6 +218,7 @@ export class Dispatcher extends Reactor implements Disposable {
   close(): void {
     if (this.closed || this.closingReason !== undefined) return;
     if (this.depth > 0) throw new AssertionDefect("A dispatcher cannot be closed inside its own poll");
+    this.detach();
     const outer = currentDispatcher;
     currentDispatcher = this;
     try {
@@ -163,6 +230,7 @@ export class Dispatcher extends Reactor implements Disposable {
     } finally {
       this.closed = true;
       this.selector.close();
+      living.delete(this);
       currentDispatcher = outer === this ? null : outer;
     }
   }
@@ -174,6 +242,31 @@ export class Dispatcher extends Reactor implements Disposable {
   /** @internal */
   override enqueue(callback: (argument: never) => void, argument: unknown): void {
     this.queue.push(callback, argument);
+    this.changed();
+  }
+
+  /**
+   * @internal Ends it as the end of its thread would: nothing fails, nobody is called, and the descriptors that the
+   * library opened for it are closed.
+   */
+  abandon(): void {
+    this.detach();
+    this.closed = true;
+    for (const resource of this.resources) resource.close();
+    for (const source of this.virtuals.removeAll()) source.stop();
+    this.selector.abandon();
+  }
+
+  /** @internal Milliseconds until there is something to do that no descriptor tells: 0 at once, Infinity never. */
+  idleTime(): number {
+    if (this.queue.length > 0) return 0;
+    return this.nextDeadline() ?? Infinity;
+  }
+
+  /** @internal */
+  openBridge(ring: () => void): Bridge {
+    this.keep();
+    return this.selector.openBridge?.(ring) as Bridge;
   }
 
   /** @internal Closes `resource` when the dispatcher is closed. */
@@ -194,7 +287,9 @@ export class Dispatcher extends Reactor implements Disposable {
   /** @internal As {@link startTimer}, at a time of the selector's clock. */
   startTimerAt(deadline: number, target: TimerTarget): TimerId {
     this.requireOpen();
-    return this.timers.add(deadline, target);
+    const id = this.timers.add(deadline, target);
+    this.changed();
+    return id;
   }
 
   /** @internal Starts a restartable timer again that was due; false when it has been cancelled since. */
@@ -204,7 +299,9 @@ export class Dispatcher extends Reactor implements Disposable {
 
   /** @internal False when the timer has fired already. */
   cancelTimer(id: TimerId): boolean {
-    return this.timers.cancel(id);
+    const wasWaiting = this.timers.cancel(id);
+    this.changed();
+    return wasWaiting;
   }
 
   /** @internal Does not look at a descriptor for a while that would be called ready although it is of no use. */
@@ -234,13 +331,13 @@ export class Dispatcher extends Reactor implements Disposable {
   }
 
   /** Waits and serves; goes on waiting when all that came was for nobody. */
-  private serveDescriptors(timeoutMs: number): void {
+  private serveDescriptors(timeoutMs: number, eventLimit: number): void {
     // What an outer poll has not served yet is ready now.
     if (this.serveEvents()) return;
     const end = timeoutMs > 0 ? this.selector.now() + timeoutMs : 0;
     let left = timeoutMs;
     for (;;) {
-      if (this.wait(this.boundByTimers(left)) === 0 || this.serveEvents() || left === 0) return;
+      if (this.wait(this.boundByTimers(left), eventLimit) === 0 || this.serveEvents() || left === 0) return;
       if (this.timers.size > 0 && this.timers.nextDeadline <= this.selector.now()) return;
       if (left > 0) left = Math.max(0, end - this.selector.now());
     }
@@ -284,6 +381,17 @@ export class Dispatcher extends Reactor implements Disposable {
     }
   }
 
+  /** Bun's loop has to look at it again, unless a poll is running, at whose end it does. */
+  protected override changed(): void {
+    if (this.depth === 0) this.bunLoop?.wake();
+  }
+
+  protected override keep(): void {
+    if (this.kept) return;
+    this.kept = true;
+    living.add(this);
+  }
+
   protected override requireOpen(): void {
     if (this.closed) throw new ValueError("The dispatcher is closed.");
     if (this.closingReason !== undefined) throw this.closingReason;
@@ -295,6 +403,15 @@ export type PDispatcher = Dispatcher;
 
 /** The global dispatcher of this thread. */
 let currentDispatcher: Dispatcher | null = null;
+
+/** Dispatchers that hold what they would lose if they were collected. */
+const living = new Set<Dispatcher>();
+
+/** `bun --hot` loads this module again into the same process; the dispatchers of its former program end then. */
+const reloads = globalThis as { [key: symbol]: Set<Dispatcher> | undefined };
+const reloadKey = Symbol.for(`asyncdispatch ${import.meta.url}`);
+for (const former of reloads[reloadKey] ?? []) former.abandon();
+reloads[reloadKey] = living;
 
 function requireTimeout(timeoutMs: unknown): void {
   if (typeof timeoutMs !== "number") throw new TypeError(`Expected milliseconds, got ${typeName(timeoutMs)}`);
@@ -335,7 +452,9 @@ export function setGlobalDispatcher(dispatcher: Dispatcher | null): void {
   }
   if (currentDispatcher?.hasQueuedCallbacks) throw new AssertionDefect("`gDisp.callbacks.len == 0`");
   currentDispatcher = dispatcher;
-  if (dispatcher !== null) installCallSoonProc();
+  if (dispatcher === null) return;
+  installCallSoonProc();
+  dispatcher.attachIfPossible();
 }
 
 /** The selector of a dispatcher; its `descriptor` lets another loop wait for this one. Nim: `getIoHandler`. */

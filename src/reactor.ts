@@ -52,7 +52,16 @@ export abstract class Reactor implements WatchOwner {
   /** @throws when no operation can begin any more */
   protected abstract requireOpen(): void;
 
-  /** @internal @param isOwn this library has just opened it, so it need not be checked to be open */
+  /** What is waited for has changed, perhaps outside of a poll. */
+  protected abstract changed(): void;
+
+  /** Must not be collected from now on. */
+  protected abstract keep(): void;
+
+  /**
+   * @internal
+   * @param isOwn this library has just opened it: it need not be checked to be open, and it is closed with the thread
+   */
   register(fd: AsyncFD, isOwn = false): Watch {
     requireDescriptor(fd);
     this.requireOpen();
@@ -61,6 +70,7 @@ export abstract class Reactor implements WatchOwner {
     this.selector.register(fd, watch, isOwn);
     this.watchesByFd[fd] = watch;
     this.watchesByIndex[watch.index] = watch;
+    if (isOwn) this.keep();
     return watch;
   }
 
@@ -101,6 +111,7 @@ export abstract class Reactor implements WatchOwner {
     watch.waiterCount = 0;
     watch.armed = 0;
     watch.registered = false;
+    this.changed();
   }
 
   /**
@@ -115,6 +126,7 @@ export abstract class Reactor implements WatchOwner {
     if (direction === Readiness.read) watch.readers = append(watch.readers, waiter);
     else watch.writers = append(watch.writers, waiter);
     if (watch.waiterCount++ === 0) this.activeWatches += 1;
+    this.changed();
   }
 
   /** @internal */
@@ -124,6 +136,7 @@ export abstract class Reactor implements WatchOwner {
     watch.readers = without(watch.readers, waiter);
     watch.writers = without(watch.writers, waiter);
     this.release(watch);
+    this.changed();
   }
 
   protected watches(): Watch[] {
@@ -144,12 +157,12 @@ export abstract class Reactor implements WatchOwner {
     watch.armed = interest;
   }
 
-  /** Waits, bounded by `timeoutMs` (negative: for ever), and returns how many events there are to serve. */
-  protected wait(timeoutMs: number): number {
+  /** Waits, bounded by `timeoutMs` (negative: for ever), and returns how many events there are, at most `limit`. */
+  protected wait(timeoutMs: number, limit: number): number {
     this.reactorCounters.wakeups += 1;
     this.nextEvent = 0;
     this.eventCount = 0;
-    this.eventCount = this.selector.wait(timeoutMs);
+    this.eventCount = this.selector.wait(timeoutMs, limit);
     this.reactorCounters.events += this.eventCount;
     return this.eventCount;
   }

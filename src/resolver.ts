@@ -105,7 +105,7 @@ class Resolver {
     this.dispatcher = dispatcher;
     this.pointer = pointer;
     this.owner = adoptMemory(pointer, 0, 1, pointer, socket.resolver_free_address() as Pointer);
-    this.watch = dispatcher.register(socket.resolver_descriptor(pointer) as AsyncFD, true);
+    this.watch = dispatcher.register(socket.resolver_descriptor(pointer) as AsyncFD);
     dispatcher.own(this);
   }
 

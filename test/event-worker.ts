@@ -7,6 +7,7 @@ import {
   addEvent,
   addProcess,
   addSignal,
+  getGlobalDispatcher,
   newAsyncEvent,
   newDispatcher,
   poll,
@@ -56,6 +57,7 @@ function run({ task, selector, token, shared, times }: EventTask): void {
   add(numbers, SharedPlace.ready);
   if (task === "trigger") return;
   while (Atomics.load(numbers, SharedPlace.stop) === 0) poll(10);
+  getGlobalDispatcher().unref();
   // What ends here by itself must leave nothing behind either.
 }
 

@@ -31,10 +31,11 @@ export class SimulatedSelector implements Selector {
     if (!this.registrations.delete(handle.index)) throw new Error("not registered");
   }
 
-  wait(timeoutMs: number): number {
+  wait(timeoutMs: number, limit: number): number {
     this.waits.push(timeoutMs);
     let count = 0;
     for (const [index, { fd, generation, interest }] of this.registrations) {
+      if (count === limit) break;
       const readiness = (this.ready.get(fd) ?? 0) & (interest | (interest === 0 ? 0 : Readiness.failed));
       if (readiness === 0) continue;
       this.events.set([index, generation, readiness], EVENT_WORDS * count++);
@@ -48,4 +49,6 @@ export class SimulatedSelector implements Selector {
   }
 
   close(): void {}
+
+  abandon(): void {}
 }

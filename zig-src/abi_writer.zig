@@ -91,7 +91,7 @@ fn argumentType(comptime T: type, comptime previous: ?type) []const u8 {
     if (isBytes(T)) return "buffer";
     if (scalarType(T)) |name| return name;
     return switch (Pointee(T)) {
-        lib.Selector, lib.Resolver, lib.EventReference, lib.Process, lib.SignalWatch, anyopaque => "ptr",
+        lib.Selector, lib.Bridge, lib.Resolver, lib.EventReference, lib.Process, lib.SignalWatch, anyopaque => "ptr",
         i32, abi.Handle, abi.Address, abi.Lookup, abi.ProcessStatus => "buffer",
         else => @compileError("no bun:ffi type for " ++ @typeName(T)),
     };

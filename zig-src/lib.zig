@@ -6,9 +6,10 @@ const abi = @import("abi.zig");
 const os = @import("os.zig").os;
 const socket = @import("socket.zig");
 const resolver = @import("resolver.zig");
-const selector_file = @import("selector.zig");
-pub const Selector = selector_file.Selector;
+const selectors = @import("selector.zig");
+pub const Selector = selectors.Selector;
 pub const Resolver = resolver.Resolver;
+pub const Bridge = @import("bridge.zig").Bridge;
 const event = @import("watch/event.zig");
 pub const EventReference = event.Reference;
 pub const Process = @import("watch/process.zig").Process;
@@ -39,7 +40,7 @@ pub export fn abi_struct_size(which: u32) u32 {
 
 /// The selectors of this operating system, as bits: a `Backend` of number n is bit n.
 pub export fn selector_backends() u32 {
-    return selector_file.available_backends;
+    return selectors.available_backends;
 }
 
 pub export fn selector_create(backend: u32, code: *i32) ?*Selector {
@@ -57,6 +58,11 @@ pub export fn selector_events(selector: *Selector) [*]abi.Event {
 
 pub export fn selector_close(selector: *Selector) void {
     selector.close();
+}
+
+/// As `selector_close`, and closes the registered descriptors that this library opened.
+pub export fn selector_abandon(selector: *Selector) void {
+    selector.abandon();
 }
 
 /// The deallocator of the array buffer that JavaScript makes of the events; the context is the selector.
@@ -87,8 +93,37 @@ pub export fn selector_unregister(selector: *Selector, index: u32, generation: u
     return selector.unregister(.{ .index = index, .generation = generation }, is_closing != 0);
 }
 
-pub export fn selector_wait(selector: *Selector, timeout_ms: f64) i32 {
-    return selector.wait(timeout_ms);
+pub export fn selector_wait(selector: *Selector, timeout_ms: f64, limit: u32) i32 {
+    return selector.wait(timeout_ms, limit);
+}
+
+/// A door-bell for the selector; null on failure, with the reason in `code`.
+pub export fn bridge_create(selector: *Selector, code: *i32) ?*Bridge {
+    return .create(selector, code);
+}
+
+/// The socket that is rung: a byte comes. The caller has to close it.
+pub export fn bridge_host_end(bridge: *const Bridge) i32 {
+    return bridge.host_end;
+}
+
+/// Rings once: when the selector has something to report, or `timeout_ms` (negative: never) are over.
+pub export fn bridge_arm(bridge: *Bridge, selector: *Selector, timeout_ms: f64) i32 {
+    return bridge.arm(selector, selectors.nanoseconds(timeout_ms));
+}
+
+pub export fn bridge_close(bridge: *Bridge) void {
+    bridge.close();
+}
+
+/// As `selector_free`, of a bridge.
+pub export fn bridge_free(_: ?*anyopaque, context: ?*anyopaque) void {
+    const bridge: *Bridge = @ptrCast(@alignCast(context orelse return));
+    bridge.free();
+}
+
+pub export fn bridge_free_address() ?*const anyopaque {
+    return &bridge_free;
 }
 
 pub export fn socket_open(domain: u32, socket_type: u32, protocol: u32, inheritable: u32) i32 {

@@ -24,7 +24,7 @@ const required = .{
     "receive",     "receiveFrom",        "available",     "MSG",
     "send",        "sendTo",             "getOption",     "setOption",
     "addrinfo",    "getaddrinfo",        "freeaddrinfo",  "gai_strerror",
-    "AI_V4MAPPED", "EAI_SYSTEM",         "lastErrno",     "startThread",
+    "AI_V4MAPPED", "EAI_SYSTEM",         "lastErrno",
 };
 
 comptime {

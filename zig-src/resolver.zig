@@ -3,6 +3,7 @@
 const std = @import("std");
 const abi = @import("abi.zig");
 const os = @import("os.zig").os;
+const Thread = @import("os/thread.zig").Thread;
 const address_codec = @import("address.zig");
 
 const allocator = std.heap.page_allocator;
@@ -97,9 +98,12 @@ pub const Resolver = struct {
 
     /// The caller holds the lock, for which the new thread waits.
     fn startThread(self: *Resolver) i32 {
-        const code = os.startThread(run, self);
-        if (code == 0) self.running += 1;
-        return code;
+        var thread: Thread = undefined;
+        const code = thread.start(run, self);
+        if (code < 0) return code;
+        self.running += 1;
+        thread.detach();
+        return 0;
     }
 
     fn run(context: ?*anyopaque) callconv(.c) ?*anyopaque {

@@ -132,9 +132,19 @@ pub const Selector = struct {
         self.table.deinit();
     }
 
+    /// As `close`, when the program that used it ends in the midst of things: what this library opened for it and
+    /// is still registered is closed as well.
+    pub fn abandon(self: *Selector) void {
+        if (self.closed) return;
+        for (self.table.entries) |entry| {
+            if (entry.isRegistered() and entry.is_own) _ = os.close(entry.descriptor);
+        }
+        self.close();
+    }
+
     /// Ends the selector and its events.
     pub fn free(self: *Selector) void {
-        self.close();
+        self.abandon();
         os.release(std.mem.asBytes(self.events));
         allocator.destroy(self);
     }
@@ -185,15 +195,16 @@ pub const Selector = struct {
         return if (self.table.get(handle.index, handle.generation) == null) stale_code else 0;
     }
 
-    /// Waits until something is ready or the time is up, and returns the number of `events`. A signal
-    /// does not shorten the wait. Negative: for ever.
-    pub fn wait(self: *Selector, timeout_ms: f64) i32 {
+    /// Waits until something is ready or the time is up, and returns the number of `events`, at most `limit`; the
+    /// next wait finds the others. A signal does not shorten the wait. Negative: for ever.
+    pub fn wait(self: *Selector, timeout_ms: f64, limit: u32) i32 {
         if (self.closed) return closed_code;
+        const room = self.events[0..std.math.clamp(limit, 1, abi.event_capacity)];
         const timeout_ns = nanoseconds(timeout_ms);
         const deadline_ns = if (timeout_ns) |ns| deadline(ns) else 0;
         var remaining_ns = timeout_ns;
         while (true) {
-            const result = self.backend.wait(&self.table, self.events, remaining_ns);
+            const result = self.backend.wait(&self.table, room, remaining_ns);
             const interrupted = result == os.failure(.INTR);
             if (result != 0 and !interrupted) return result;
             const previous_ns = remaining_ns orelse continue;
@@ -214,7 +225,7 @@ fn deadline(timeout_ns: u64) u64 {
 }
 
 /// Rounded up; null is for ever, which is also what no clock could count.
-fn nanoseconds(timeout_ms: f64) ?u64 {
+pub fn nanoseconds(timeout_ms: f64) ?u64 {
     if (std.math.isNan(timeout_ms)) return 0;
     if (timeout_ms < 0) return null;
     const ns = @ceil(timeout_ms * std.time.ns_per_ms);

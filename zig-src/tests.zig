@@ -3,6 +3,7 @@
 comptime {
     _ = @import("test/behaviour.zig");
     _ = @import("test/kqueue.zig");
+    _ = @import("test/bridge.zig");
     _ = @import("test/table.zig");
     _ = @import("test/socket.zig");
     _ = @import("test/resolver.zig");

@@ -1,19 +1,5 @@
-// The generator form.
-import { type AsyncFD, accept, async, asyncCheck, closeSocket, recv, runForever, send } from "../../src/index.ts";
-import { listenOnLoopback, readBytes } from "./ours-listen.ts";
+// The generator form, in the library's own loop.
+import { runForever } from "../../src/index.ts";
+import "./generator-server.ts";
 
-const serve = async(function* (client: AsyncFD) {
-  for (;;) {
-    const data = yield* recv(client, readBytes);
-    if (data.length === 0) break;
-    yield* send(client, data);
-  }
-  closeSocket(client);
-});
-
-const listenLoop = async(function* (server: AsyncFD) {
-  for (;;) asyncCheck(serve(yield* accept(server)));
-});
-
-asyncCheck(listenLoop(listenOnLoopback()));
 runForever();

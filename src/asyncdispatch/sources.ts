@@ -59,7 +59,7 @@ export function watchResource(dispatcher: Dispatcher, resource: NativeResource, 
 
 /** Registers a descriptor that this package opened and lets `waiter` wait for it; both or nothing. */
 export function watchDescriptor(dispatcher: Dispatcher, fd: AsyncFD, waiter: Waiter): Watch {
-  const watch = dispatcher.register(fd, true);
+  const watch = dispatcher.register(fd);
   try {
     dispatcher.addWaiter(watch, Readiness.read, waiter);
   } catch (error) {

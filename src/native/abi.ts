@@ -1,6 +1,6 @@
 // Generated from zig-src/abi.zig by `zig build abi`; do not edit.
 
-export const ABI_VERSION = 4;
+export const ABI_VERSION = 5;
 export const EVENT_CAPACITY = 65536;
 export const LOOKUP_ADDRESS_CAPACITY = 32;
 
@@ -114,13 +114,20 @@ export const symbols = {
   selector_create: { args: ["u32", "buffer"], returns: "ptr" },
   selector_events: { args: ["ptr"], returns: "ptr" },
   selector_close: { args: ["ptr"], returns: "void" },
+  selector_abandon: { args: ["ptr"], returns: "void" },
   selector_free: { args: ["ptr", "ptr"], returns: "void" },
   selector_free_address: { args: [], returns: "ptr" },
   selector_descriptor: { args: ["ptr"], returns: "i32" },
   selector_register: { args: ["ptr", "i32", "u32", "buffer"], returns: "i32" },
   selector_set_interest: { args: ["ptr", "u32", "u32", "u32"], returns: "i32" },
   selector_unregister: { args: ["ptr", "u32", "u32", "u32"], returns: "i32" },
-  selector_wait: { args: ["ptr", "f64"], returns: "i32" },
+  selector_wait: { args: ["ptr", "f64", "u32"], returns: "i32" },
+  bridge_create: { args: ["ptr", "buffer"], returns: "ptr" },
+  bridge_host_end: { args: ["ptr"], returns: "i32" },
+  bridge_arm: { args: ["ptr", "ptr", "f64"], returns: "i32" },
+  bridge_close: { args: ["ptr"], returns: "void" },
+  bridge_free: { args: ["ptr", "ptr"], returns: "void" },
+  bridge_free_address: { args: [], returns: "ptr" },
   socket_open: { args: ["u32", "u32", "u32", "u32"], returns: "i32" },
   socket_close: { args: ["i32"], returns: "i32" },
   socket_bury: { args: ["i32"], returns: "i32" },

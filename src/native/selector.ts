@@ -1,6 +1,7 @@
 import type { Pointer } from "bun:ffi";
 import { IOSelectorsException, selectorError, ValueError } from "../errors.ts";
 import { Backend, Code, EVENT_CAPACITY, EventLayout } from "./abi.ts";
+import { type Bridge, NativeBridge } from "./bridge.ts";
 import { loadLibrary } from "./library.ts";
 import { adoptMemory } from "./memory.ts";
 
@@ -33,19 +34,26 @@ export interface Selector {
   readonly events: Uint32Array;
   /**
    * Registers a descriptor without interest and fills the handle in. It is checked to be open, unless `isOwn` says
-   * that this library has just opened it.
+   * that this library has just opened it; then it is closed when its thread ends before the selector is closed.
    */
   register(fd: AsyncFD, handle: Handle, isOwn: boolean): void;
   /** Sets which readiness is reported: bits of `Readiness`, 0 for none. */
   setInterest(handle: Handle, interest: number): void;
   /** Forgets a registration. `isClosing`: its descriptor is closed next, so that the system forgets it by itself. */
   unregister(handle: Handle, isClosing: boolean): void;
-  /** Waits for events, at most `timeoutMs` (negative: for ever), and returns how many there are. */
-  wait(timeoutMs: number): number;
+  /**
+   * Waits for events, at most `timeoutMs` (negative: for ever), and returns how many there are, at most `limit`; the
+   * next wait finds the others.
+   */
+  wait(timeoutMs: number, limit: number): number;
   /** Milliseconds of a monotonic clock. */
   now(): number;
+  /** What lets Bun's loop wait for this selector; a selector without it can be polled only. */
+  openBridge?(ring: () => void): Bridge;
   /** Releases what the system holds; later calls throw. Idempotent. */
   close(): void;
+  /** As {@link close}, and closes the registered descriptors that this library opened. */
+  abandon(): void;
 }
 
 /** The selector of the native library. */
@@ -97,16 +105,24 @@ export class NativeSelector implements Selector {
     checked(this.native.selector_unregister(this.pointer, index, generation, isClosing ? 1 : 0));
   }
 
-  wait(timeoutMs: number): number {
-    return checked(this.native.selector_wait(this.pointer, timeoutMs));
+  wait(timeoutMs: number, limit: number): number {
+    return checked(this.native.selector_wait(this.pointer, timeoutMs, limit));
   }
 
   now(): number {
     return performance.now();
   }
 
+  openBridge(ring: () => void): Bridge {
+    return new NativeBridge(this.pointer, ring);
+  }
+
   close(): void {
     this.native.selector_close(this.pointer);
+  }
+
+  abandon(): void {
+    this.native.selector_abandon(this.pointer);
   }
 }
 

@@ -22,6 +22,8 @@ pub const TCP = struct {
     pub const NODELAY = numbers.TCP_NODELAY;
 };
 pub const MSG = c.MSG;
+pub const PollEntry = c.pollfd;
+pub const POLL = c.POLL;
 pub const Linger = extern struct {
     enabled: i32,
     seconds: i32,
@@ -158,6 +160,13 @@ const PselectFunction = fn (c_int, ?[*]usize, ?[*]usize, ?[*]usize, ?*const Time
 /// macOS's plain one refuses sets of more than 1024 descriptors.
 const c_pselect = @extern(*const PselectFunction, .{ .name = if (is_macos) "pselect$DARWIN_EXTSN" else "pselect" });
 
+/// null waits for ever. Rounded up to milliseconds, since macOS has no ppoll.
+pub fn poll(entries: []PollEntry, timeout_ns: ?u64) i32 {
+    const ms = if (timeout_ns) |ns| ns / std.time.ns_per_ms + 1 else null;
+    const timeout_ms: i32 = if (ms) |whole_ms| @intCast(@min(whole_ms, std.math.maxInt(i32))) else -1;
+    return result(c.poll(entries.ptr, @intCast(entries.len), timeout_ms));
+}
+
 pub fn kqueue() i32 {
     const queue = result(c.kqueue());
     if (queue < 0) return queue;
@@ -262,6 +271,20 @@ fn prepared(descriptor: i32, inheritable: bool) i32 {
     return if (code < 0) code else descriptor;
 }
 
+/// Two connected sockets that do not block and are not inheritable.
+pub fn socketPair(ends: *[2]i32) i32 {
+    if (!is_macos) return result(c.socketpair(AF.UNIX, c.SOCK.STREAM | creationFlags(false), 0, ends));
+    const code = result(c.socketpair(AF.UNIX, c.SOCK.STREAM, 0, ends));
+    if (code < 0) return code;
+    for (ends, 0..) |end, index| {
+        const failed = prepared(end, false);
+        if (failed >= 0) continue;
+        _ = close(ends[1 - index]);
+        return failed;
+    }
+    return 0;
+}
+
 pub fn bind(descriptor: i32, address: *const sockaddr, length: u32) i32 {
     return result(c.bind(descriptor, address, length));
 }
@@ -364,17 +387,6 @@ fn futexWait(word: *const u32, expected: u32) void {
 fn futexWake(word: *const u32) void {
     _ = c._umtx_op(@intFromPtr(word), @intFromEnum(c.UMTX_OP.WAKE_PRIVATE), 1, 0, 0);
 }
-
-/// 0 when the thread runs. It must outlive nothing of the caller's.
-pub fn startThread(run: *const ThreadFunction, context: ?*anyopaque) i32 {
-    var thread: c.pthread_t = undefined;
-    const errno = c.pthread_create(&thread, null, run, context);
-    if (errno != .SUCCESS) return failure(errno);
-    _ = c.pthread_detach(thread);
-    return 0;
-}
-
-pub const ThreadFunction = fn (?*anyopaque) callconv(.c) ?*anyopaque;
 
 /// What the C library's last failing call in this thread left, positive.
 pub fn lastErrno() i32 {

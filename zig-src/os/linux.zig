@@ -25,6 +25,8 @@ pub const Linger = extern struct {
 };
 /// UNIX sockets may have names outside the file system, which begin with a NUL.
 pub const has_abstract_names = true;
+pub const PollEntry = linux.pollfd;
+pub const POLL = linux.POLL;
 
 /// `-errno` as the wrappers below return it.
 pub fn failure(errno: Errno) i32 {
@@ -162,6 +164,23 @@ pub fn pselect(limit: usize, read: [*]usize, write: [*]usize, timeout: ?*Timespe
     ));
 }
 
+/// null waits for ever.
+pub fn poll(entries: []PollEntry, timeout_ns: ?u64) i32 {
+    var timeout = if (timeout_ns) |ns| timespec(ns) else null;
+    return result(linux.ppoll(entries.ptr, entries.len, if (timeout) |*t| t else null, null));
+}
+
+pub fn timerCreate() i32 {
+    return result(linux.timerfd_create(.MONOTONIC, .{ .CLOEXEC = true, .NONBLOCK = true }));
+}
+
+/// Lets the timer expire once, at a time of `monotonicNanoseconds`.
+pub fn timerSet(timer: i32, deadline_ns: u64) i32 {
+    // 0 would switch it off.
+    const value: linux.itimerspec = .{ .it_interval = timespec(0), .it_value = timespec(@max(deadline_ns, 1)) };
+    return result(linux.timerfd_settime(timer, .{ .ABSTIME = true }, &value, null));
+}
+
 pub fn eventCreate() i32 {
     return result(linux.eventfd(0, linux.EFD.CLOEXEC | linux.EFD.NONBLOCK));
 }
@@ -265,6 +284,11 @@ pub fn socket(family: u32, socket_type: u32, protocol: u32, inheritable: bool) i
     return result(linux.socket(family, socket_type | creationFlags(inheritable), protocol));
 }
 
+/// Two connected sockets that do not block and are not inheritable.
+pub fn socketPair(ends: *[2]i32) i32 {
+    return result(linux.socketpair(AF.UNIX, linux.SOCK.STREAM | creationFlags(false), 0, ends));
+}
+
 fn creationFlags(inheritable: bool) u32 {
     return linux.SOCK.NONBLOCK | @as(u32, if (inheritable) 0 else linux.SOCK.CLOEXEC);
 }
@@ -347,17 +371,6 @@ fn futexWake(word: *const u32) void {
     _ = linux.futex_3arg(word, .{ .cmd = .WAKE, .private = true }, 1);
 }
 
-/// 0 when the thread runs. It must outlive nothing of the caller's.
-pub fn startThread(run: *const ThreadFunction, context: ?*anyopaque) i32 {
-    var thread: pthread_t = undefined;
-    const errno = pthread_create(&thread, null, run, context);
-    if (errno != 0) return -errno;
-    _ = pthread_detach(thread);
-    return 0;
-}
-
-pub const ThreadFunction = fn (?*anyopaque) callconv(.c) ?*anyopaque;
-
 /// What the C library's last failing call in this thread left, positive.
 pub fn lastErrno() i32 {
     return __errno_location().*;
@@ -378,12 +391,7 @@ pub const addrinfo = extern struct {
     next: ?*addrinfo = null,
 };
 
-const pthread_t = usize;
-
 // These stay undefined in our file: the process that loads it has them, whether that is glibc's or musl's.
-// std.Thread does not work in a library that links no libc.
-extern fn pthread_create(*pthread_t, ?*const anyopaque, *const ThreadFunction, ?*anyopaque) c_int;
-extern fn pthread_detach(thread: pthread_t) c_int;
 extern fn __errno_location() *c_int;
 pub extern fn getaddrinfo(
     name: [*:0]const u8,

@@ -391,9 +391,36 @@ fn Suite(comptime backend: abi.Backend) type {
             try expectCode(.closed, selector.register(pipe.reader, false, &other));
             try expectCode(.closed, selector.setInterest(handle, read));
             try expectCode(.closed, selector.unregister(handle, false));
-            try expectCode(.closed, selector.wait(0));
+            try expectCode(.closed, selector.wait(0, abi.event_capacity));
             try expectCode(.closed, selector.descriptor());
             try expectEqual(write, selector.events[0].readiness);
+        }
+
+        test "abandoned, a selector closes what is its own and still registered" {
+            const subject: Subject = try .init(backend);
+            const kept: Pipe = try .init();
+            defer kept.deinit();
+            const own: Pipe = try .init();
+            var handle: abi.Handle = undefined;
+            try expectEqual(0, subject.selector.register(own.reader, true, &handle));
+            try expectEqual(0, subject.selector.register(own.writer, true, &handle));
+            try expectEqual(0, subject.selector.register(kept.reader, false, &handle));
+            try expectEqual(0, subject.selector.register(kept.writer, true, &handle));
+            try subject.unregister(handle);
+            subject.deinit();
+            for ([_]i32{ own.reader, own.writer }) |closed| try expectErrno(.BADF, os.checkOpen(closed));
+            for ([_]i32{ kept.reader, kept.writer }) |open| try expectEqual(0, os.checkOpen(open));
+        }
+
+        test "closed, a selector leaves open what is its own" {
+            const subject: Subject = try .init(backend);
+            defer subject.deinit();
+            const pipe: Pipe = try .init();
+            defer pipe.deinit();
+            var handle: abi.Handle = undefined;
+            try expectEqual(0, subject.selector.register(pipe.reader, true, &handle));
+            subject.selector.close();
+            try expectEqual(0, os.checkOpen(pipe.reader));
         }
 
         test "selectors leak no descriptor" {

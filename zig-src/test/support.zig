@@ -51,7 +51,7 @@ pub const Subject = struct {
     }
 
     pub fn wait(self: Subject, timeout_ms: f64) ![]const abi.Event {
-        const count = self.selector.wait(timeout_ms);
+        const count = self.selector.wait(timeout_ms, abi.event_capacity);
         try std.testing.expect(count >= 0);
         return self.selector.events[0..@intCast(count)];
     }

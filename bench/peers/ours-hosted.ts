@@ -1,0 +1,2 @@
+// The generator form, driven by Bun's loop.
+import "./generator-server.ts";

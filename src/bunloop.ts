@@ -1,0 +1,105 @@
+import type { Bridge } from "./native/bridge.ts";
+
+/** What Bun's loop drives: a dispatcher. */
+export interface Driven {
+  hasPendingOperations(): boolean;
+  /** One short round, without waiting, when something is pending; whether another one may find something to do. */
+  hostedPoll(): boolean;
+  /** Milliseconds until there is something to do that no descriptor tells: 0 at once, Infinity never. */
+  idleTime(): number;
+  openBridge(ring: () => void): Bridge;
+}
+
+/** A turn may last that long in any case: short enough for whom Bun's loop serves, long enough to be worth it. */
+const SHORTEST_SLICE_MS = 0.2;
+const LONGEST_SLICE_MS = 5;
+
+/**
+ * The drive of one dispatcher by Bun's loop. A turn polls until there is nothing to do, without waiting, and at most as
+ * long as Bun's loop had for itself since the turn before, so that with both busy neither starves. The next turn comes
+ * at once when there is more to do, else when the bell rings, else, with nothing pending, when the dispatcher
+ * {@link wake}s it.
+ */
+export class BunLoop {
+  private readonly driven: Driven;
+  private bridge: Bridge | undefined;
+  /** A turn is running, or comes by itself. */
+  private awake = false;
+  private referenced: boolean;
+  private stopped = false;
+  private lastTurnEnd = 0;
+
+  constructor(driven: Driven, referenced: boolean) {
+    this.driven = driven;
+    this.referenced = referenced;
+  }
+
+  /** Something has changed outside a turn: looks at it once control has returned to Bun's loop. */
+  wake(): void {
+    if (this.awake || this.stopped) return;
+    this.awake = true;
+    const immediate = setImmediate(this.turn);
+    if (!this.referenced) immediate.unref();
+  }
+
+  /** Whether pending operations keep the process alive. */
+  setReferenced(referenced: boolean): void {
+    this.referenced = referenced;
+    this.wake();
+  }
+
+  /** Idempotent. */
+  stop(): void {
+    this.stopped = true;
+    this.bridge?.close();
+  }
+
+  private readonly turn = (): void => {
+    this.awake = true;
+    let isBusy = false;
+    try {
+      isBusy = this.pollForASlice();
+    } catch (error) {
+      tellOrigin(error);
+      throw error;
+    } finally {
+      this.awake = false;
+      this.lastTurnEnd = performance.now();
+      if (!this.stopped) this.prepareNextTurn(isBusy);
+    }
+  };
+
+  /** Whether there is more to do. */
+  private pollForASlice(): boolean {
+    const start = performance.now();
+    const hostMs = start - this.lastTurnEnd;
+    const end = start + Math.min(Math.max(hostMs, SHORTEST_SLICE_MS), LONGEST_SLICE_MS);
+    while (!this.stopped && this.driven.hasPendingOperations()) {
+      if (!this.driven.hostedPoll()) return false;
+      if (performance.now() >= end) return true;
+    }
+    return false;
+  }
+
+  private prepareNextTurn(isBusy: boolean): void {
+    if (!this.driven.hasPendingOperations()) {
+      this.bridge?.setReferenced(false);
+      return;
+    }
+    const idleMs = this.driven.idleTime();
+    if (isBusy || idleMs === 0) {
+      this.wake();
+      return;
+    }
+    this.bridge ??= this.driven.openBridge(this.turn);
+    this.bridge.setReferenced(this.referenced);
+    this.bridge.arm(idleMs);
+  }
+}
+
+/** Of an error that ends the process Bun prints where it was made, which in an event loop is seldom whose it is. */
+function tellOrigin(error: unknown): void {
+  const { asyncStack } = Object(error) as { asyncStack?: unknown };
+  if (typeof asyncStack !== "string" || process.listenerCount("uncaughtException") > 0) return;
+  console.error(`Uncaught error of a future:\n${asyncStack}`);
+}

@@ -1,0 +1,117 @@
+//! Waits for a selector by poll(2): on its descriptor, or where it has none on a copy of its interests, made anew by
+//! every `arm`.
+
+const std = @import("std");
+const abi = @import("../abi.zig");
+const os = @import("../os.zig").os;
+const Selector = @import("../selector.zig").Selector;
+const Table = @import("../table.zig").Table;
+const Occasion = @import("../bridge.zig").Occasion;
+
+const allocator = std.heap.page_allocator;
+
+pub const PollWatcher = struct {
+    /// Raised when there is a new snapshot, or when the thread is to stop.
+    news: i32,
+    /// The newest one, until the thread takes it.
+    next: std.atomic.Value(?*Snapshot) = .init(null),
+    stopping: std.atomic.Value(bool) = .init(false),
+
+    pub fn init(self: *PollWatcher) i32 {
+        self.* = .{ .news = os.eventCreate() };
+        return @min(self.news, 0);
+    }
+
+    pub fn deinit(self: *PollWatcher) void {
+        if (self.next.raw) |snapshot| snapshot.destroy();
+        _ = os.close(self.news);
+    }
+
+    pub fn arm(self: *PollWatcher, selector: *Selector, timeout_ns: ?u64) i32 {
+        const snapshot = Snapshot.create(self.news, selector, timeout_ns) catch return os.failure(.NOMEM);
+        if (self.next.swap(snapshot, .acq_rel)) |untaken| untaken.destroy();
+        return @min(os.eventRaise(self.news), 0);
+    }
+
+    pub fn wait(self: *PollWatcher) Occasion {
+        var armed: ?*Snapshot = null;
+        defer if (armed) |snapshot| snapshot.destroy();
+        while (true) {
+            if (self.stopping.load(.acquire)) return .stop;
+            if (self.next.swap(null, .acq_rel)) |newer| {
+                if (armed) |older| older.destroy();
+                armed = newer;
+            }
+            if (self.waitFor(armed)) return .ring;
+        }
+    }
+
+    /// True when what is armed has happened, false when there is news.
+    fn waitFor(self: *PollWatcher, armed: ?*Snapshot) bool {
+        var unarmed = [_]os.PollEntry{newsEntry(self.news)};
+        const entries = if (armed) |snapshot| snapshot.entries else &unarmed;
+        const ready = os.poll(entries, if (armed) |snapshot| snapshot.remaining() else null);
+        if (ready == os.failure(.INTR)) return false;
+        if (ready < 0 or entries[0].revents == 0) return armed != null;
+        // Before the news is looked at: what comes later raises it again.
+        _ = os.eventClear(self.news);
+        return false;
+    }
+
+    pub fn stop(self: *PollWatcher) void {
+        self.stopping.store(true, .release);
+        _ = os.eventRaise(self.news);
+    }
+};
+
+/// What one `arm` waits for.
+const Snapshot = struct {
+    /// The first one is for the news.
+    entries: []os.PollEntry,
+    deadline_ns: ?u64,
+
+    fn create(news: i32, selector: *Selector, timeout_ns: ?u64) error{OutOfMemory}!*Snapshot {
+        const self = try allocator.create(Snapshot);
+        errdefer allocator.destroy(self);
+        const descriptor = selector.descriptor();
+        const watched = if (descriptor >= 0) 1 else selector.table.watchedCount();
+        const entries = try allocator.alloc(os.PollEntry, 1 + watched);
+        entries[0] = newsEntry(news);
+        if (descriptor >= 0) entries[1] = newsEntry(descriptor) else copyInterests(&selector.table, entries[1..]);
+        self.* = .{
+            .entries = entries,
+            .deadline_ns = if (timeout_ns) |ns| os.monotonicNanoseconds() +| ns else null,
+        };
+        return self;
+    }
+
+    fn copyInterests(table: *const Table, entries: []os.PollEntry) void {
+        var count: usize = 0;
+        for (table.entries) |entry| {
+            if (entry.interest == 0) continue;
+            entries[count] = .{ .fd = entry.descriptor, .events = pollEvents(entry.interest), .revents = 0 };
+            count += 1;
+        }
+    }
+
+    fn destroy(self: *Snapshot) void {
+        allocator.free(self.entries);
+        allocator.destroy(self);
+    }
+
+    fn remaining(self: *const Snapshot) ?u64 {
+        const deadline_ns = self.deadline_ns orelse return null;
+        return deadline_ns -| os.monotonicNanoseconds();
+    }
+};
+
+fn newsEntry(news: i32) os.PollEntry {
+    return .{ .fd = news, .events = os.POLL.IN, .revents = 0 };
+}
+
+fn pollEvents(interest: u32) i16 {
+    var events: i16 = 0;
+    if (interest & abi.Readiness.read != 0) events |= os.POLL.IN;
+    if (interest & abi.Readiness.write != 0) events |= os.POLL.OUT;
+    return events;
+}

@@ -1,0 +1,240 @@
+//! The door-bell, over every backend.
+
+const std = @import("std");
+const linux = std.os.linux;
+const abi = @import("../abi.zig");
+const os = @import("../os.zig").os;
+const Bridge = @import("../bridge.zig").Bridge;
+const support = @import("support.zig");
+const available_backends = @import("../selector.zig").available_backends;
+const Pipe = support.Pipe;
+const Subject = support.Subject;
+const expect = std.testing.expect;
+const expectEqual = std.testing.expectEqual;
+const ns_per_ms = std.time.ns_per_ms;
+
+comptime {
+    for (std.enums.values(abi.Backend)) |backend| {
+        if (available_backends >> @intFromEnum(backend) & 1 != 0) _ = Suite(backend);
+    }
+}
+
+/// A bridge of a selector and the end that the host would watch.
+const Door = struct {
+    subject: Subject,
+    bridge: *Bridge,
+
+    fn init(backend: abi.Backend) !Door {
+        const subject: Subject = try .init(backend);
+        var code: i32 = 0;
+        const bridge = Bridge.create(subject.selector, &code) orelse return error.NoBridge;
+        return .{ .subject = subject, .bridge = bridge };
+    }
+
+    fn deinit(self: Door) void {
+        _ = os.close(self.bridge.host_end);
+        self.bridge.free();
+        self.subject.deinit();
+    }
+
+    fn arm(self: Door, timeout_ns: ?u64) !void {
+        try expectEqual(0, self.bridge.arm(self.subject.selector, timeout_ns));
+    }
+
+    /// How often the bell has rung, once it has rung at all or the time is up.
+    fn rings(self: Door, timeout_ms: u64) !usize {
+        var entry = [_]os.PollEntry{.{ .fd = self.bridge.host_end, .events = os.POLL.IN, .revents = 0 }};
+        if (os.poll(&entry, timeout_ms * ns_per_ms) == 0) return 0;
+        var bytes: [16]u8 = undefined;
+        const count = os.receive(self.bridge.host_end, &bytes, 0);
+        try expect(count > 0);
+        return @intCast(count);
+    }
+
+    fn expectOneRing(self: Door) !void {
+        try expectEqual(1, try self.rings(1000));
+        try self.expectSilence();
+    }
+
+    fn expectSilence(self: Door) !void {
+        try expectEqual(0, try self.rings(10));
+    }
+};
+
+fn Suite(comptime backend: abi.Backend) type {
+    return struct {
+        test "the bell rings once when a descriptor is ready, and again when it is armed again" {
+            const door: Door = try .init(backend);
+            defer door.deinit();
+            const pipe: Pipe = try .init();
+            defer pipe.deinit();
+            _ = try door.subject.register(pipe.reader, support.read);
+            try door.arm(null);
+            try door.expectSilence();
+            try pipe.put();
+            try door.expectOneRing();
+            for (0..3) |_| {
+                try door.arm(null);
+                try door.expectOneRing();
+            }
+            try pipe.take();
+            try door.arm(null);
+            try door.expectSilence();
+        }
+
+        test "the bell rings for a descriptor that is ready to be written" {
+            const door: Door = try .init(backend);
+            defer door.deinit();
+            const pipe: Pipe = try .init();
+            defer pipe.deinit();
+            _ = try door.subject.register(pipe.writer, support.write);
+            try door.arm(null);
+            try door.expectOneRing();
+        }
+
+        test "a bell that is not armed does not ring" {
+            const door: Door = try .init(backend);
+            defer door.deinit();
+            const pipe: Pipe = try .init();
+            defer pipe.deinit();
+            _ = try door.subject.register(pipe.reader, support.read);
+            try pipe.put();
+            try door.expectSilence();
+        }
+
+        test "the bell rings once when the time is up, and not before" {
+            const door: Door = try .init(backend);
+            defer door.deinit();
+            for ([_]u64{ 0, ns_per_ms / 2, 20 * ns_per_ms }) |timeout_ns| {
+                const start_ns = os.monotonicNanoseconds();
+                try door.arm(timeout_ns);
+                try expectEqual(1, try door.rings(1000));
+                try expect(os.monotonicNanoseconds() - start_ns >= timeout_ns);
+                try door.expectSilence();
+            }
+        }
+
+        test "armed for an earlier time, the bell rings then" {
+            const door: Door = try .init(backend);
+            defer door.deinit();
+            try door.arm(60 * std.time.ns_per_s);
+            try door.arm(ns_per_ms);
+            try expectEqual(1, try door.rings(1000));
+        }
+
+        test "armed again, the bell rings for what was added" {
+            const door: Door = try .init(backend);
+            defer door.deinit();
+            const pipe: Pipe = try .init();
+            defer pipe.deinit();
+            try door.arm(null);
+            _ = try door.subject.register(pipe.writer, support.write);
+            try door.arm(null);
+            try expectEqual(1, try door.rings(1000));
+        }
+
+        test "the bell rings when a watched descriptor was closed, so that the selector can tell" {
+            // Only select can tell: epoll forgets a file with its last descriptor.
+            if (backend != .select) return;
+            const door: Door = try .init(backend);
+            defer door.deinit();
+            const pipe: Pipe = try .init();
+            defer _ = os.close(pipe.writer);
+            _ = try door.subject.register(pipe.reader, support.read);
+            _ = os.close(pipe.reader);
+            try door.arm(null);
+            try door.expectOneRing();
+        }
+
+        test "closing ends the thread, armed or not, and may be repeated" {
+            for (0..20) |i| {
+                const door: Door = try .init(backend);
+                defer door.deinit();
+                if (i % 2 == 0) try door.arm(if (i % 4 == 0) null else 60 * std.time.ns_per_s);
+                door.bridge.close();
+                door.bridge.close();
+            }
+        }
+
+        test "a host that has gone does no harm" {
+            const subject: Subject = try .init(backend);
+            defer subject.deinit();
+            var code: i32 = 0;
+            const bridge = Bridge.create(subject.selector, &code) orelse return error.NoBridge;
+            defer bridge.free();
+            _ = os.close(bridge.host_end);
+            try expectEqual(0, bridge.arm(subject.selector, 0));
+        }
+
+        test "no descriptor is left of a bridge that could not be made" {
+            const subject: Subject = try .init(backend);
+            defer subject.deinit();
+            const limit: Limit = try .current();
+            defer limit.restore();
+            const before = try support.duplicate(0, 0);
+            _ = os.close(before);
+            // One descriptor more each time, until there are enough.
+            var spare: u32 = 0;
+            while (spare < 16) : (spare += 1) {
+                try limit.set(@as(u32, @intCast(before)) + spare);
+                var code: i32 = 0;
+                const bridge = Bridge.create(subject.selector, &code) orelse {
+                    try support.expectErrno(.MFILE, code);
+                    continue;
+                };
+                _ = os.close(bridge.host_end);
+                bridge.free();
+                break;
+            }
+            try expect(spare > 0 and spare < 16);
+            try limit.set(@as(u32, @intCast(before)) + 1);
+            const after = try support.duplicate(0, 0);
+            _ = os.close(after);
+            try expectEqual(before, after);
+        }
+    };
+}
+
+test "the bell outlives that the selector puts another epoll set in the place of its own" {
+    const door: Door = try .init(.epoll);
+    defer door.deinit();
+    const stale: Pipe = try .init();
+    defer _ = os.close(stale.writer);
+    const pipe: Pipe = try .init();
+    defer pipe.deinit();
+    const handle = try door.subject.register(stale.reader, support.read);
+    _ = try door.subject.register(pipe.reader, support.read);
+    try door.arm(null);
+    // The file stays open under another number, so that its events go on coming.
+    const copy = try support.duplicate(stale.reader, 0);
+    defer _ = os.close(copy);
+    _ = os.close(stale.reader);
+    _ = door.subject.selector.unregister(handle, false);
+    try stale.put();
+    try door.subject.expectNothing();
+    _ = try door.rings(10);
+    try door.arm(null);
+    try door.expectSilence();
+    try pipe.put();
+    try door.expectOneRing();
+}
+
+/// Lowers the number of descriptors that this process may have.
+const Limit = struct {
+    former: linux.rlimit,
+
+    fn current() !Limit {
+        var former: linux.rlimit = undefined;
+        if (linux.errno(linux.getrlimit(.NOFILE, &former)) != .SUCCESS) return error.NoLimit;
+        return .{ .former = former };
+    }
+
+    fn set(self: Limit, count: u32) !void {
+        const limit: linux.rlimit = .{ .cur = count, .max = self.former.max };
+        if (linux.errno(linux.setrlimit(.NOFILE, &limit)) != .SUCCESS) return error.NoLimit;
+    }
+
+    fn restore(self: Limit) void {
+        _ = linux.setrlimit(.NOFILE, &self.former);
+    }
+};
