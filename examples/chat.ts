@@ -15,7 +15,6 @@ import {
   listen,
   OSError,
   recv,
-  runForever,
   SOBool,
   send,
   setSockOpt,
@@ -128,4 +127,3 @@ listen(listener);
 const port = getLocalAddr(listener)[1];
 console.log(`listening on 127.0.0.1 port ${port}; join with \`nc 127.0.0.1 ${port}\``);
 asyncCheck(acceptClients(listener));
-runForever();

@@ -69,4 +69,4 @@ bindAddr(listener, "127.0.0.1", Number(process.argv[2] ?? 0)); // 0: the system 
 listen(listener);
 console.log(`listening on 127.0.0.1 port ${getLocalAddr(listener)[1]}`);
 asyncCheck(acceptClients(listener));
-runForever();
+runForever(); // Bun's loop would drive it as well; nothing of Bun's runs here, and blocking is a little quicker

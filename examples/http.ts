@@ -174,4 +174,4 @@ bindAddr(listener, "127.0.0.1", Number(process.argv[2] ?? 0)); // 0: the system 
 listen(listener);
 console.log(`listening on http://127.0.0.1:${getLocalAddr(listener)[1]}/`);
 asyncCheck(acceptClients(listener));
-runForever();
+runForever(); // Bun's loop would drive it as well; nothing of Bun's runs here, and blocking is a little quicker

@@ -17,7 +17,6 @@ import {
   listen,
   OSError,
   recv,
-  runForever,
   SOBool,
   send,
   setFutureLogging,
@@ -74,4 +73,3 @@ bindAddr(listener, "127.0.0.1", Number(process.argv[2] ?? 0)); // 0: the system 
 listen(listener);
 console.log(`listening on http://127.0.0.1:${getLocalAddr(listener)[1]}/metrics`);
 asyncCheck(acceptClients(listener));
-runForever();

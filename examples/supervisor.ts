@@ -10,7 +10,6 @@ import {
   CancelledError,
   type Future,
   type ProcessExit,
-  poll,
   sleepAsync,
   unregister,
   waitProcess,
@@ -81,13 +80,6 @@ const end = async(function* (child: Bun.Subprocess) {
 
 const signals = [addSignal("SIGTERM", () => stop("SIGTERM")), addSignal("SIGINT", () => stop("SIGINT"))];
 console.log(`supervising ${command.join(" ")}`);
-const supervision = supervise();
-while (!supervision.finished) {
-  poll(-1);
-  // Bun's own loop waits for the children as well, or each would stay in the process table once it has ended.
-  await new Promise((resolve) => setImmediate(resolve));
-}
-supervision.read();
+await supervise();
 for (const signal of signals) unregister(signal);
 console.log("stopped");
-process.exit(0);

@@ -4,7 +4,7 @@
 //   bun run examples/worker-pool.ts [limit] [workers]
 import { once } from "node:events";
 import { isMainThread, Worker, workerData } from "node:worker_threads";
-import { AsyncEvent, type AsyncEventToken, addEvent, newAsyncEvent, newFuture, waitFor } from "asyncdispatch";
+import { AsyncEvent, type AsyncEventToken, addEvent, newAsyncEvent, newFuture } from "asyncdispatch";
 
 const PIECE_COUNT = 64;
 /** Places in the shared memory; the results of the pieces follow. */
@@ -30,7 +30,7 @@ function countPrimes(from: number, to: number): number {
 }
 
 /** A Worker sleeps until it is the one that the event wakes, wakes the next, and counts one piece. */
-function runWorker({ shared, limit, work, results }: Job): void {
+async function runWorker({ shared, limit, work, results }: Job): Promise<void> {
   const memory = new Int32Array(shared);
   using woken = AsyncEvent.from(work);
   using counted = AsyncEvent.from(results);
@@ -49,7 +49,7 @@ function runWorker({ shared, limit, work, results }: Job): void {
     counted.trigger();
     return false;
   });
-  waitFor(ended);
+  await ended;
 }
 
 async function runPool(limit: number, workerCount: number): Promise<void> {
@@ -72,7 +72,7 @@ async function runPool(limit: number, workerCount: number): Promise<void> {
     return true;
   });
   work.trigger(); // also for Workers that are not ready yet: it is remembered
-  waitFor(finished);
+  await finished;
 
   const primes = memory.subarray(RESULTS).reduce((sum, count) => sum + count, 0);
   console.log(`${primes} primes below ${limit}, in ${PIECE_COUNT} pieces, by ${workerCount} Workers`);
@@ -81,4 +81,4 @@ async function runPool(limit: number, workerCount: number): Promise<void> {
 }
 
 if (isMainThread) await runPool(Number(process.argv[2] ?? 200_000), Number(process.argv[3] ?? 2));
-else runWorker(workerData as Job);
+else await runWorker(workerData as Job);
