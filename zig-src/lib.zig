@@ -6,8 +6,8 @@ const abi = @import("abi.zig");
 const os = @import("os.zig").os;
 const socket = @import("socket.zig");
 const resolver = @import("resolver.zig");
-const selector_file = @import("selector.zig");
-pub const Selector = selector_file.Selector;
+const selectors = @import("selector.zig");
+pub const Selector = selectors.Selector;
 pub const Resolver = resolver.Resolver;
 const event = @import("watch/event.zig");
 pub const EventReference = event.Reference;
@@ -39,7 +39,7 @@ pub export fn abi_struct_size(which: u32) u32 {
 
 /// The selectors of this operating system, as bits: a `Backend` of number n is bit n.
 pub export fn selector_backends() u32 {
-    return selector_file.available_backends;
+    return selectors.available_backends;
 }
 
 pub export fn selector_create(backend: u32, code: *i32) ?*Selector {
