@@ -233,6 +233,22 @@ test "the end of a stream is readable; where nobody reads any more has failed" {
     try subject.expectOnly(try subject.register(unread.writer, write), write | failed);
 }
 
+test "the queue itself is readable while an event waits in it" {
+    const subject: Subject = try .init(.kqueue);
+    defer subject.deinit();
+    const outer: Subject = try .init(.kqueue);
+    defer outer.deinit();
+    const handle = try outer.register(subject.selector.descriptor(), read);
+    const pipe: Pipe = try .init();
+    defer pipe.deinit();
+    const inner_handle = try subject.register(pipe.reader, read);
+    try outer.expectNothing();
+    try pipe.put();
+    try outer.expectOnly(handle, read);
+    try subject.setInterest(inner_handle, 0);
+    try outer.expectNothing();
+}
+
 test "once the queue itself may be watched, no change waits" {
     const subject = try ownSubject();
     defer subject.deinit();

@@ -32,7 +32,7 @@ pub fn kqueue() i32 {
     const queue = allocator.create(Queue) catch return failure(.NOMEM);
     queue.* = .{ .descriptor = os.epollCreate(), .waker = os.eventCreate() };
     std.debug.assert(queue.descriptor >= 0 and queue.waker >= 0);
-    queue.include(queue.waker);
+    queue.watch(queue.waker, os.EPOLL.IN);
     registry_lock.lock();
     defer registry_lock.unlock();
     queues.put(allocator, queue.descriptor, queue) catch return failure(.NOMEM);
@@ -161,21 +161,35 @@ const Knote = struct {
 };
 
 const Queue = struct {
-    /// An epoll set of what makes the queue itself readable: the waker, and processes. For a queue of READ and WRITE
-    /// knotes that is not modelled.
+    /// An epoll set of what makes the queue itself readable. It may stay so for a descriptor that was closed while its
+    /// file lives on, which no call can take out of the set any more.
     descriptor: i32,
     /// Raised while a user event is.
     waker: i32,
     lock: os.Lock = .{},
     knotes: std.ArrayList(Knote) = .empty,
-    /// What is polled for each knote, and behind them the queue itself.
+    /// What is polled for each knote, and behind them the waker.
     polled: std.ArrayList(linux.pollfd) = .empty,
     /// Where the next scan begins: what has been reported goes behind the others.
     first: usize = 0,
 
-    fn include(self: *Queue, number: i32) void {
-        var event: os.EpollEvent = .{ .events = os.EPOLL.IN, .data = .{ .fd = number } };
-        std.debug.assert(os.epollControl(self.descriptor, os.EPOLL.CTL_ADD, number, &event) == 0);
+    /// Lets these events of a descriptor make the queue readable, 0 for none.
+    fn watch(self: *Queue, number: i32, events: u32) void {
+        var event: os.EpollEvent = .{ .events = events, .data = .{ .fd = number } };
+        const operation: u32 = if (events == 0) os.EPOLL.CTL_DEL else os.EPOLL.CTL_MOD;
+        const code = os.epollControl(self.descriptor, operation, number, &event);
+        if (code != failure(.NOENT) or events == 0) return;
+        _ = os.epollControl(self.descriptor, os.EPOLL.CTL_ADD, number, &event);
+    }
+
+    /// After every change of a knote of this descriptor.
+    fn watchAnew(self: *Queue, ident: usize) void {
+        var events: u32 = 0;
+        for (self.knotes.items) |knote| {
+            if (knote.ident != ident or !knote.isOfDescriptor() or !knote.is_enabled) continue;
+            events |= if (knote.filter == EVFILT.READ) os.EPOLL.IN | os.EPOLL.RDHUP else os.EPOLL.OUT;
+        }
+        self.watch(@intCast(ident), events);
     }
 
     /// The number of errors and receipts among `events`, or the error for which there was no room.
@@ -186,6 +200,7 @@ const Queue = struct {
         var count: usize = 0;
         for (changes) |change| {
             const code = self.register(change);
+            if (isDescriptorFilter(change.filter)) self.watchAnew(change.ident);
             if (code == 0 and change.flags & EV.RECEIPT == 0) continue;
             if (count == events.len) return code;
             events[count] = change;
@@ -252,7 +267,7 @@ const Queue = struct {
                     _ = os.close(knote.pidfd);
                     return failure(.SRCH);
                 }
-                self.include(knote.pidfd);
+                self.watch(knote.pidfd, os.EPOLL.IN);
             },
             EVFILT.TIMER => {
                 knote.flags |= EV.CLEAR;
@@ -293,10 +308,10 @@ const Queue = struct {
         if (self.knotes.items[index].filter == EVFILT.USER) self.settle(&self.knotes.items[index]);
         const knote = self.knotes.orderedRemove(index);
         if (knote.pidfd >= 0) {
-            var unused: os.EpollEvent = undefined;
-            _ = os.epollControl(self.descriptor, os.EPOLL.CTL_DEL, knote.pidfd, &unused);
+            self.watch(knote.pidfd, 0);
             _ = os.close(knote.pidfd);
         }
+        if (knote.isOfDescriptor()) self.watchAnew(knote.ident);
         if (self.first > index) self.first -= 1;
     }
 
@@ -321,8 +336,8 @@ const Queue = struct {
         self.lock.lock();
         self.polled.clearRetainingCapacity();
         for (self.knotes.items) |knote| self.polled.append(allocator, knote.polled()) catch return failure(.NOMEM);
-        const own: linux.pollfd = .{ .fd = self.descriptor, .events = linux.POLL.IN, .revents = 0 };
-        self.polled.append(allocator, own) catch return failure(.NOMEM);
+        const waker: linux.pollfd = .{ .fd = self.waker, .events = linux.POLL.IN, .revents = 0 };
+        self.polled.append(allocator, waker) catch return failure(.NOMEM);
         self.lock.unlock();
         var left = timespec(until_ns -| os.monotonicNanoseconds());
         const is_for_ever = until_ns == std.math.maxInt(u64);
@@ -353,7 +368,10 @@ const Queue = struct {
     }
 
     fn report(self: *Queue, knote: *Knote, now_ns: u64) void {
-        if (knote.flags & EV.DISPATCH != 0) knote.is_enabled = false;
+        if (knote.flags & EV.DISPATCH != 0) {
+            knote.is_enabled = false;
+            if (knote.isOfDescriptor()) self.watchAnew(knote.ident);
+        }
         if (knote.filter == EVFILT.USER and knote.flags & EV.CLEAR != 0) self.settle(knote);
         if (knote.filter == EVFILT.TIMER) {
             while (knote.deadline_ns <= now_ns) knote.deadline_ns += knote.periodNanoseconds();
