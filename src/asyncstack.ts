@@ -1,4 +1,4 @@
-import { AsyncLocalStorage } from "node:async_hooks";
+import type { AsyncLocalStorage } from "node:async_hooks";
 
 /** The procedures that an error has left on its way along one chain of callers; this is the outermost of them. */
 interface Trail {
@@ -18,8 +18,8 @@ const trailOfFuture = new WeakMap<object, Trail>();
 const trailOfError = new WeakMap<Error, Trail>();
 /** The last error of each procedure: what it throws afterwards may be that one, along that trail. */
 const raisedIn = new WeakMap<object, Raised>();
-/** The native procedure that a piece of code belongs to, also after an `await`. */
-const nativeProcedure = new AsyncLocalStorage<object>();
+/** The native procedure that a piece of code belongs to, also after an `await`; made for the first of them. */
+let nativeProcedure: AsyncLocalStorage<object> | undefined;
 
 /** The procedure that runs just now, as long as it does not wait. */
 export const running: { procedure: object | undefined } = { procedure: undefined };
@@ -29,6 +29,7 @@ export function runNative<R>(procedure: object, body: () => R): R {
   const outer = running.procedure;
   running.procedure = procedure;
   try {
+    nativeProcedure ??= new (process.getBuiltinModule("node:async_hooks").AsyncLocalStorage)();
     return nativeProcedure.run(procedure, body);
   } finally {
     running.procedure = outer;
@@ -37,7 +38,7 @@ export function runNative<R>(procedure: object, body: () => R): R {
 
 /** The native procedure that calls, if one does: also one that `await` calls for. */
 export function currentNative(): object | undefined {
-  return nativeProcedure.getStore();
+  return nativeProcedure?.getStore();
 }
 
 /** The procedure that calls, if one does. */

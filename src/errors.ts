@@ -1,5 +1,4 @@
 import { constants } from "node:os";
-import { getSystemErrorMessage } from "node:util";
 
 const errnoNames = new Map<number, string>();
 for (const [name, number] of Object.entries(constants.errno)) {
@@ -14,6 +13,8 @@ function errnoName(errorCode: number): string {
 
 /** The text of `strerror` for a positive errno. */
 function errnoText(errorCode: number): string {
+  // Loaded with the first error: it takes half as long as all of this library.
+  const { getSystemErrorMessage } = process.getBuiltinModule("node:util");
   const text = errnoNames.has(errorCode) ? getSystemErrorMessage(-errorCode) : undefined;
   return text === undefined ? `Unknown error ${errorCode}` : text.charAt(0).toUpperCase() + text.slice(1);
 }

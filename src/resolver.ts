@@ -1,9 +1,9 @@
 import type { Pointer } from "bun:ffi";
-import { isIP } from "node:net";
 import { Domain, isUnixPath, NativeAddress } from "./address.ts";
 import { Future } from "./asyncfutures.ts";
 import type { Dispatcher } from "./dispatcher.ts";
 import { type CancelledError, IOError, OSError } from "./errors.ts";
+import { ipVersion } from "./ipaddress.ts";
 import { AddressLayout, LookupLayout, Readiness } from "./native/abi.ts";
 import { adoptMemory } from "./native/memory.ts";
 import type { AsyncFD } from "./native/selector.ts";
@@ -46,7 +46,7 @@ const resolvers = new WeakMap<Dispatcher, Resolver>();
  * has no address of the domain.
  */
 export function resolve(dispatcher: Dispatcher, request: LookupRequest): Future<NativeAddress[]> {
-  if (isIP(request.address) !== 0 || isUnix(request)) return immediately(() => resolveNow(request));
+  if (ipVersion(request.address) !== 0 || isUnix(request)) return immediately(() => resolveNow(request));
   let resolver = resolvers.get(dispatcher);
   if (resolver === undefined) {
     resolver = new Resolver(dispatcher);

@@ -1,6 +1,6 @@
-import { isIP } from "node:net";
 import { Domain, isUnixPath, NativeAddress, type Port, requirePort } from "./address.ts";
 import { typeName, ValueError } from "./errors.ts";
+import { ipVersion } from "./ipaddress.ts";
 import { SocketType } from "./native/abi.ts";
 import { resolveNow } from "./resolver.ts";
 
@@ -79,7 +79,7 @@ function parse(address: unknown, port: Port): NativeAddress {
   if (typeof address !== "string") throw new TypeError(`Expected an address, got ${typeName(address)}`);
   requirePort(port);
   if (isUnixPath(address)) return NativeAddress.unix(address);
-  const version = isIP(address);
+  const version = ipVersion(address);
   if (version === 4) return NativeAddress.inet(address, port);
   if (version === 0) throw new ValueError(`${JSON.stringify(address)} is no numeric address and no path`);
   const request = { address, domain: Domain.AF_UNSPEC, socketType: SocketType.datagram, protocol: 0 };

@@ -34,7 +34,7 @@ test("the tarball has all that its package.json and its maps point to, and nothi
 });
 
 test("the bundler is told of every platform's library", () => {
-  const source = readFileSync(join(root, "src/native/library.ts"), "utf8");
+  const source = readFileSync(join(root, "src/native/location.ts"), "utf8");
   const named = [...source.matchAll(/require\("\.\.\/\.\.\/(.+?)"\)/g)].map(([, path]) => path);
   expect(named.toSorted()).toEqual(prebuiltFiles.toSorted());
 });

@@ -1,18 +1,7 @@
-import { dlopen, suffix } from "bun:ffi";
-import { existsSync } from "node:fs";
-import { join, resolve } from "node:path";
+import { dlopen } from "bun:ffi";
 import { NativeLibraryError } from "../errors.ts";
 import { ABI_VERSION, STRUCT_SIZES, symbols } from "./abi.ts";
-
-const packageRoot = join(import.meta.dir, "..", "..");
-const fileName = process.platform === "win32" ? "asyncdispatch.dll" : `libasyncdispatch.${suffix}`;
-const platform = `${process.platform}-${process.arch}`;
-
-/** Where the library lies next to these sources; a clone's own build first, because it is never stale. */
-const candidates = [
-  join(packageRoot, "zig-out", process.platform === "win32" ? "bin" : "lib", fileName),
-  join(packageRoot, "prebuilt", platform, fileName),
-];
+import { candidates, isFile, locateLibrary } from "./location.ts";
 
 const HOW_TO_BUILD = `To build one: in a clone of asyncdispatch, \`bun run prepare\` for this machine, \`npx zig build -Dtarget=aarch64-linux\` and the like for another (Android: that of Linux, untested). Then name the file with the environment variable ASYNCDISPATCH_LIBRARY.`;
 
@@ -36,61 +25,22 @@ export function loadLibrary(): NativeSymbols {
 function findLibrary(): string {
   const named = process.env.ASYNCDISPATCH_LIBRARY;
   if (named) {
-    if (existsSync(named)) return named;
+    if (isFile(named)) return named;
     throw new NativeLibraryError("missing", `ASYNCDISPATCH_LIBRARY names ${named}, which does not exist.`);
   }
-  // A bundler puts this code into another file, from where the sources' neighbours are strangers.
-  const isBundled = import.meta.file !== "library.ts";
-  const found = isBundled ? bundledLibrary() : (candidates.find((path) => existsSync(path)) ?? bundledLibrary());
+  const found = locateLibrary();
   if (found !== undefined) return found;
-  const places = isBundled ? "This bundle has none." : `Looked for:\n  ${candidates.join("\n  ")}`;
-  throw new NativeLibraryError("missing", `There is no native library for ${platform}. ${places}\n${HOW_TO_BUILD}`);
-}
-
-/** The library that `bun build` copied next to its output, or with `--compile` into the program. */
-function bundledLibrary(): string | undefined {
-  const copy = requireLibrary();
-  if (copy === undefined) return undefined;
-  const path = resolve(import.meta.dir, copy);
-  return existsSync(path) ? path : undefined;
-}
-
-/**
- * For Bun's bundler: it makes each of these calls give the path of a copy of the file; with `--compile`, it drops
- * those of other platforms. It would not see through a path that is put together, and outside of `try`, or in an
- * `import`, it would want every file to be there, as they are not in a clone.
- */
-function requireLibrary(): string | undefined {
-  try {
-    if (process.platform === "linux") {
-      if (process.arch === "x64") return require("../../prebuilt/linux-x64/libasyncdispatch.so");
-      if (process.arch === "arm64") return require("../../prebuilt/linux-arm64/libasyncdispatch.so");
-    }
-    if (process.platform === "darwin") {
-      if (process.arch === "x64") return require("../../prebuilt/darwin-x64/libasyncdispatch.dylib");
-      if (process.arch === "arm64") return require("../../prebuilt/darwin-arm64/libasyncdispatch.dylib");
-    }
-    if (process.platform === "win32") {
-      if (process.arch === "x64") return require("../../prebuilt/win32-x64/asyncdispatch.dll");
-      if (process.arch === "arm64") return require("../../prebuilt/win32-arm64/asyncdispatch.dll");
-    }
-    if (process.platform === "freebsd") {
-      if (process.arch === "x64") return require("../../prebuilt/freebsd-x64/libasyncdispatch.so");
-      if (process.arch === "arm64") return require("../../prebuilt/freebsd-arm64/libasyncdispatch.so");
-    }
-  } catch {
-    // There was no such file when the bundle was made.
-  }
-  return undefined;
+  const places = candidates.length > 0 ? `Looked for:\n  ${candidates.join("\n  ")}` : "This bundle has none.";
+  throw new NativeLibraryError(
+    "missing",
+    `There is no native library for ${process.platform}-${process.arch}. ${places}\n${HOW_TO_BUILD}`,
+  );
 }
 
 /** @throws NativeLibraryError with the reason `unloadable`, `ffi-disabled` or `wrong-version` */
 function openChecked(path: string): NativeSymbols {
-  // The version first: with another version, a symbol could be missing or mean something else.
-  const { abi_version } = open(path, () => dlopen(path, { abi_version: symbols.abi_version }).symbols);
-  const version = abi_version();
-  if (version !== ABI_VERSION) throw wrongVersion(path, `version ${version}, this package needs ${ABI_VERSION}`);
-  const library = open(path, () => openSymbols(path));
+  const library = open(path);
+  requireVersion(path, library.abi_version());
   for (const [which, [name, size]] of Object.entries(STRUCT_SIZES).entries()) {
     const actual = library.abi_struct_size(which);
     if (actual !== size) throw wrongVersion(path, `${name} of ${actual} bytes, this package needs ${size}`);
@@ -98,13 +48,9 @@ function openChecked(path: string): NativeSymbols {
   return library;
 }
 
-function openSymbols(path: string) {
-  return dlopen(path, symbols).symbols;
-}
-
-function open<T>(path: string, attempt: () => T): T {
+function open(path: string): NativeSymbols {
   try {
-    return attempt();
+    return openSymbols(path);
   } catch (cause) {
     if (isFfiDisabled(cause)) {
       throw new NativeLibraryError(
@@ -113,6 +59,9 @@ function open<T>(path: string, attempt: () => T): T {
         { cause },
       );
     }
+    // A library of another version may lack a function.
+    const version = versionOf(path);
+    if (version !== undefined) requireVersion(path, version);
     throw new NativeLibraryError(
       "unloadable",
       `${path} cannot be loaded on ${process.platform} ${process.arch} by Bun ${Bun.version}: ${
@@ -121,6 +70,23 @@ function open<T>(path: string, attempt: () => T): T {
       { cause },
     );
   }
+}
+
+function openSymbols(path: string) {
+  return dlopen(path, symbols).symbols;
+}
+
+/** The ABI version of a library, `undefined` when it is none of ours. */
+function versionOf(path: string): number | undefined {
+  try {
+    return dlopen(path, { abi_version: symbols.abi_version }).symbols.abi_version();
+  } catch {
+    return undefined;
+  }
+}
+
+function requireVersion(path: string, version: number): void {
+  if (version !== ABI_VERSION) throw wrongVersion(path, `version ${version}, this package needs ${ABI_VERSION}`);
 }
 
 function isFfiDisabled(cause: unknown): boolean {
