@@ -2,6 +2,7 @@ import type { Bridge } from "./native/bridge.ts";
 
 /** What Bun's loop drives: a dispatcher. */
 export interface Driven {
+  readonly selector: { now(): number };
   hasPendingOperations(): boolean;
   /** One short round, without waiting, when something is pending; whether another one may find something to do. */
   hostedPoll(): boolean;
@@ -9,6 +10,12 @@ export interface Driven {
   idleTime(): number;
   openBridge(ring: () => void): Bridge;
 }
+
+/**
+ * Runs each turn in the async context of the first one. Else a turn, and with it everybody's callbacks, would run in
+ * the context of whoever happened to wake the loop. Loaded by the first turn, for it takes a millisecond.
+ */
+let inOneContext: ((turn: () => void) => void) | undefined;
 
 /** A turn may last that long in any case: short enough for whom Bun's loop serves, long enough to be worth it. */
 const SHORTEST_SLICE_MS = 0.2;
@@ -25,6 +32,8 @@ export class BunLoop {
   private bridge: Bridge | undefined;
   /** A turn is running, or comes by itself. */
   private awake = false;
+  /** The last one that was asked for. */
+  private immediate: NodeJS.Immediate | undefined;
   private referenced: boolean;
   private stopped = false;
   private lastTurnEnd = 0;
@@ -38,13 +47,14 @@ export class BunLoop {
   wake(): void {
     if (this.awake || this.stopped) return;
     this.awake = true;
-    const immediate = setImmediate(this.turn);
-    if (!this.referenced) immediate.unref();
+    this.immediate = setImmediate(this.turn);
+    if (!this.referenced) this.immediate.unref();
   }
 
   /** Whether pending operations keep the process alive. */
   setReferenced(referenced: boolean): void {
     this.referenced = referenced;
+    if (referenced) this.immediate?.ref();
     this.wake();
   }
 
@@ -55,28 +65,34 @@ export class BunLoop {
   }
 
   private readonly turn = (): void => {
+    inOneContext ??= process.getBuiltinModule("node:async_hooks").AsyncLocalStorage.snapshot();
+    inOneContext(this.takeTurn);
+  };
+
+  private readonly takeTurn = (): void => {
     this.awake = true;
     let isBusy = false;
     try {
       isBusy = this.pollForASlice();
     } catch (error) {
       tellOrigin(error);
-      throw error;
+      // Thrown on, Bun might print this place as the one where it came from.
+      reportError(error);
     } finally {
       this.awake = false;
-      this.lastTurnEnd = performance.now();
+      this.lastTurnEnd = this.driven.selector.now();
       if (!this.stopped) this.prepareNextTurn(isBusy);
     }
   };
 
   /** Whether there is more to do. */
   private pollForASlice(): boolean {
-    const start = performance.now();
+    const start = this.driven.selector.now();
     const hostMs = start - this.lastTurnEnd;
     const end = start + Math.min(Math.max(hostMs, SHORTEST_SLICE_MS), LONGEST_SLICE_MS);
     while (!this.stopped && this.driven.hasPendingOperations()) {
       if (!this.driven.hostedPoll()) return false;
-      if (performance.now() >= end) return true;
+      if (this.driven.selector.now() >= end) return true;
     }
     return false;
   }

@@ -65,8 +65,10 @@ export class Dispatcher extends Reactor implements Disposable {
   private readonly timers = new TimerQueue();
   private readonly queue = new CallbackQueue();
   /** @internal */
-  readonly virtuals = new VirtualDescriptors(this.timers);
+  readonly virtuals = new VirtualDescriptors(this.timers, (id) => this.cancelTimer(id));
   private depth = 0;
+  /** Whose place as the global dispatcher it has during a poll of Bun's loop. */
+  private replaced: Dispatcher | null = null;
   private closed = false;
   /** While the dispatcher is closing: what outstanding operations fail with, and new ones throw. */
   private closingReason: OSError | undefined;
@@ -92,13 +94,13 @@ export class Dispatcher extends Reactor implements Disposable {
     requireTimeout(timeoutMs);
     this.requireOpen();
     if (!this.hasPendingOperations()) throw new ValueError(NOTHING_PENDING);
-    this.round(timeoutMs, EVENT_CAPACITY);
+    this.round(timeoutMs, EVENT_CAPACITY, false);
   }
 
   /** @internal A poll of Bun's loop, where something is pending. Whether anything happened or can happen at once. */
   hostedPoll(): boolean {
     const before = this.activity();
-    this.round(0, HOSTED_EVENT_LIMIT);
+    this.round(0, HOSTED_EVENT_LIMIT, true);
     return this.queue.length > 0 || this.activity() !== before;
   }
 
@@ -106,7 +108,7 @@ export class Dispatcher extends Reactor implements Disposable {
     return this.reactorCounters.events + this.counters.timers + this.counters.callbacks;
   }
 
-  private round(timeoutMs: number, eventLimit: number): void {
+  private round(timeoutMs: number, eventLimit: number, isHosted: boolean): void {
     if (this.depth === MAX_NESTED_POLLS) throw new AssertionDefect(`More than ${MAX_NESTED_POLLS} nested polls`);
     this.counters.polls += 1;
     this.depth += 1;
@@ -117,12 +119,22 @@ export class Dispatcher extends Reactor implements Disposable {
       this.serveDescriptors(fired || this.queue.length > 0 ? 0 : timeoutMs, eventLimit);
       this.finishDueTimers();
       this.runCallbacks();
-      drainMicrotasks();
+      if (isHosted) this.drainOutside(outer);
+      else drainMicrotasks();
     } finally {
       this.depth -= 1;
-      if (currentDispatcher === this) currentDispatcher = outer;
+      if (currentDispatcher === this) currentDispatcher = outer?.closed ? null : outer;
       this.changed();
     }
+  }
+
+  /** Under Bun's loop, what goes on after an `await` is inside no poll: it may close the dispatcher. */
+  private drainOutside(outer: Dispatcher | null): void {
+    this.depth -= 1;
+    this.replaced = outer === this ? null : outer;
+    drainMicrotasks();
+    this.replaced = null;
+    this.depth += 1;
   }
 
   /**
@@ -231,7 +243,7 @@ export class Dispatcher extends Reactor implements Disposable {
       this.closed = true;
       this.selector.close();
       living.delete(this);
-      currentDispatcher = outer === this ? null : outer;
+      currentDispatcher = outer === this ? this.replaced : outer;
     }
   }
 

@@ -32,9 +32,11 @@ export class VirtualDescriptors {
   private readonly generations: number[] = [];
   private readonly freeSlots: number[] = [];
   private readonly timers: TimerQueue;
+  private readonly cancelTimer: (id: TimerId) => boolean;
 
-  constructor(timers: TimerQueue) {
+  constructor(timers: TimerQueue, cancelTimer: (id: TimerId) => boolean) {
     this.timers = timers;
+    this.cancelTimer = cancelTimer;
   }
 
   add(source: VirtualSource): AsyncFD {
@@ -53,7 +55,7 @@ export class VirtualDescriptors {
   /** Takes a descriptor out and gives what it stood for; undefined when it stands for nothing any more. */
   remove(fd: AsyncFD): VirtualSource | undefined {
     const timer = timerOf(fd);
-    if (timer !== undefined) return this.timers.cancel(timer) ? stopped : undefined;
+    if (timer !== undefined) return this.cancelTimer(timer) ? stopped : undefined;
     const slot = this.slotOf(fd);
     if (slot === undefined) return undefined;
     const source = this.sources[slot];

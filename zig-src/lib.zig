@@ -97,6 +97,11 @@ pub export fn selector_wait(selector: *Selector, timeout_ms: f64, limit: u32) i3
     return selector.wait(timeout_ms, limit);
 }
 
+/// Milliseconds of the clock of the waits. JavaScript's own clocks stand still under a test runner's fake timers.
+pub export fn selector_clock() f64 {
+    return @as(f64, @floatFromInt(os.monotonicNanoseconds())) / std.time.ns_per_ms;
+}
+
 /// A door-bell for the selector; null on failure, with the reason in `code`.
 pub export fn bridge_create(selector: *Selector, code: *i32) ?*Bridge {
     return .create(selector, code);

@@ -122,6 +122,7 @@ export const symbols = {
   selector_set_interest: { args: ["ptr", "u32", "u32", "u32"], returns: "i32" },
   selector_unregister: { args: ["ptr", "u32", "u32", "u32"], returns: "i32" },
   selector_wait: { args: ["ptr", "f64", "u32"], returns: "i32" },
+  selector_clock: { args: [], returns: "f64" },
   bridge_create: { args: ["ptr", "buffer"], returns: "ptr" },
   bridge_host_end: { args: ["ptr"], returns: "i32" },
   bridge_arm: { args: ["ptr", "ptr", "f64"], returns: "i32" },

@@ -46,7 +46,7 @@ export interface Selector {
    * next wait finds the others.
    */
   wait(timeoutMs: number, limit: number): number;
-  /** Milliseconds of a monotonic clock. */
+  /** Milliseconds of a monotonic clock, which a test runner's fake timers do not stop. */
   now(): number;
   /** What lets Bun's loop wait for this selector; a selector without it can be polled only. */
   openBridge?(ring: () => void): Bridge;
@@ -110,7 +110,7 @@ export class NativeSelector implements Selector {
   }
 
   now(): number {
-    return performance.now();
+    return this.native.selector_clock();
   }
 
   openBridge(ring: () => void): Bridge {

@@ -1,0 +1,72 @@
+// For the tests of what Bun's loop drives, and for the programs that they run.
+import { readdirSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import * as library from "../src/index.ts";
+import { type AsyncFD, accept, type Callback, closeSocket, dial, type SelectorKind } from "../src/index.ts";
+import { type Outcome, runScript } from "./children.ts";
+import { closeAfterTest, listener } from "./sockets-helper.ts";
+
+/** Two registered sockets that are connected with each other, without a blocking call. */
+export async function hostedPair(): Promise<[AsyncFD, AsyncFD]> {
+  const { socket, port } = listener();
+  const dialled = dial("127.0.0.1", port);
+  const accepted = closeAfterTest(await accept(socket));
+  closeSocket(socket);
+  return [closeAfterTest(await dialled), accepted];
+}
+
+/** Resolves with the descriptor when the callback that `start` gets is called, which removes its watch. */
+export function called(start: (callback: Callback) => unknown): Promise<AsyncFD> {
+  return new Promise((resolve) => {
+    start((fd) => {
+      resolve(fd);
+      return true;
+    });
+  });
+}
+
+/** Long enough for Bun's loop to do what it would do, where a test expects that nothing happens. */
+export function aWhile(): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, 20));
+}
+
+/** The waiter threads of a process: alone among Bun's threads, they have the name of the main one. */
+export function waiterThreads(pid: number | "self" = "self"): string[] {
+  const nameOf = (path: string) => readFileSync(`${path}/comm`, "utf8");
+  const folder = `/proc/${pid}/task`;
+  const main = pid === "self" ? String(process.pid) : String(pid);
+  return readdirSync(folder).filter((thread) => {
+    try {
+      return thread !== main && nameOf(`${folder}/${thread}`) === nameOf(`${folder}/${main}`);
+    } catch {
+      return false; // it has just ended
+    }
+  });
+}
+
+/** How often a thread has gone to sleep so far. */
+export function voluntarySwitches(pid: number | "self", thread: string | number): number {
+  const status = readFileSync(`/proc/${pid}/task/${thread}/status`, "utf8");
+  return Number(status.match(/^voluntary_ctxt_switches:\s*(\d+)$/m)?.[1]);
+}
+
+/** Memory that a process shares with no other one. */
+export function privateKiB(pid: number | "self" = "self"): number {
+  const kinds = readFileSync(`/proc/${pid}/smaps_rollup`, "utf8").matchAll(/^Private_\w+:\s*(\d+) kB$/gm);
+  return [...kinds].reduce((sum, [, size]) => sum + Number(size), 0);
+}
+
+export const packageRoot = join(import.meta.dir, "..");
+
+/** A script, to be run in {@link packageRoot}, that knows every name of the library and what helps here. */
+export function programOf(body: string): string {
+  return `import { ${Object.keys(library).join(", ")} } from "./src/index.ts";
+    import { hostedPair, privateKiB, voluntarySwitches, waiterThreads } from "./test/bunloop-helper.ts";
+    import { connectedPair, listener } from "./test/sockets-helper.ts";
+    ${body}`;
+}
+
+/** Runs the program of `body` in a Bun of its own. */
+export function runProgram(selector: SelectorKind, body: string): Outcome {
+  return runScript(programOf(body), [], { ASYNCDISPATCH_SELECTOR: selector });
+}

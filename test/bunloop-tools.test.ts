@@ -1,0 +1,194 @@
+import { describe, expect, onTestFinished, test } from "bun:test";
+import { mkdtempSync, readdirSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { backends } from "./backends.ts";
+import { packageRoot, privateKiB, waiterThreads } from "./bunloop-helper.ts";
+import { Transcript } from "./example-process.ts";
+
+/** A folder outside of the package, so that nothing of the package's settings counts for what runs there. */
+function temporaryFolder(): string {
+  const folder = mkdtempSync(join(tmpdir(), "asyncdispatch-"));
+  onTestFinished(() => rmSync(folder, { recursive: true, force: true }));
+  return folder;
+}
+
+/** Imports of what the programs here need. */
+const IMPORTS = `
+  import { readdirSync } from "node:fs";
+  import {
+    accept, addSignal, addTimer, asyncCheck, async, callSoon, dial, getGlobalDispatcher, newFuture, recv, send, sleepAsync,
+  } from "${packageRoot}/src/index.ts";
+  import { hostedPair, waiterThreads } from "${packageRoot}/test/bunloop-helper.ts";
+  import { listener } from "${packageRoot}/test/sockets-helper.ts";`;
+
+/** A test file that talks, sleeps and leaves much pending, and prints what is open then. */
+const TEST_FILE = `${IMPORTS}
+  import { expect, test } from "bun:test";
+  test("talks", async () => {
+    const [here, there] = await hostedPair();
+    await send(here, "hello");
+    expect((await recv(there, 100)).toString()).toBe("hello");
+  });
+  test("sleeps", async () => {
+    await sleepAsync(1);
+  });
+  test.concurrent("sleeps beside another one", async () => {
+    await sleepAsync(2);
+  });
+  test.concurrent("sleeps beside it", async () => {
+    await sleepAsync(1);
+  });
+  test("leaves operations pending", async () => {
+    console.log("in", import.meta.file);
+    const [, there] = await hostedPair();
+    recv(there, 100);
+    addTimer(1, false, () => {
+      console.log("tick of", import.meta.file);
+      return false;
+    });
+    addSignal("SIGUSR2", () => false);
+    await sleepAsync(2);
+    // What the stack still seems to point at is not collected.
+    for (let i = 0; i < 10 && waiterThreads().length > 1; i++) {
+      Bun.gc(true);
+      await new Promise((resolve) => setImmediate(resolve));
+    }
+    console.log("open:", readdirSync("/proc/self/fd").length, waiterThreads().length);
+  });`;
+
+describe.each([...backends])("%s", (selector) => {
+  const env = { ...process.env, ASYNCDISPATCH_SELECTOR: selector };
+
+  /** Runs `bun test` on files of these texts, and gives what it prints. */
+  function runTests(files: Record<string, string>, flags: string[] = []): { output: string; exitCode: number } {
+    const cwd = temporaryFolder();
+    for (const [name, text] of Object.entries(files)) writeFileSync(join(cwd, name), text);
+    const command = [process.execPath, "test", ...flags];
+    const { stdout, stderr, exitCode } = Bun.spawnSync(command, { cwd, env, timeout: 20_000 });
+    return { output: `${stdout}${stderr}`, exitCode };
+  }
+
+  const tenFiles = Object.fromEntries([..."abcdefghij"].map((name) => [`${name}.test.ts`, TEST_FILE]));
+
+  describe("bun test", () => {
+    test.each([[[]], [["--isolate"]], [["--concurrent"]], [["--randomize"]], [["--rerun-each=2"]], [["--parallel=2"]]])(
+      "several files in one process use the library: %p",
+      (flags) => {
+        const { output, exitCode } = runTests(tenFiles, flags);
+        const count = flags[0] === "--rerun-each=2" ? 100 : 50;
+        expect(output).toContain(`\n ${count} pass\n 0 fail\n`);
+        expect(exitCode).toBe(0);
+      },
+    );
+
+    test("--isolate: what a file leaves pending is not called any more, and does not add up", () => {
+      const { output } = runTests(tenFiles, ["--isolate"]);
+      const open = [...output.matchAll(/^open: (\d+) (\d+)$/gm)].map(([, ...counts]) => counts.map(Number));
+      expect(open.length).toBe(10);
+      // The collector may take its time.
+      const [descriptors, threads] = [0, 1].map((which) => Math.max(...open.map((counts) => counts[which] as number)));
+      expect(threads).toBeLessThanOrEqual(3);
+      expect(descriptors).toBeLessThanOrEqual((open[0]?.[0] as number) + 2 * 15);
+      const files = output.split(/^in .*$/m).slice(1);
+      expect(files.map((text) => new Set(text.match(/^tick of .*$/gm)).size)).toEqual(files.map(() => 1));
+    });
+
+    test("a failure that was passed to asyncCheck fails the test that runs", () => {
+      const { output, exitCode } = runTests({
+        "a.test.ts": `${IMPORTS}
+          import { test } from "bun:test";
+          test("good", () => sleepAsync(1));
+          test("bad", async () => {
+            asyncCheck(async(function* culprit() { yield* sleepAsync(1); throw new Error("boom"); })());
+            await sleepAsync(20);
+          });
+          test("good again", () => sleepAsync(1));`,
+      });
+      expect(output).toContain("error: boom\n      at culprit (");
+      expect(output).toContain("(pass) good [");
+      expect(output).toContain("(fail) bad [");
+      expect(output).toContain("(pass) good again [");
+      expect(exitCode).toBe(1);
+    });
+  });
+
+  /** A program that is loaded again whenever it is written: each has much pending, and tells its generation. */
+  class Reloaded {
+    private readonly folder = temporaryFolder();
+    private readonly path = join(this.folder, "main.ts");
+    readonly child: Bun.Subprocess<"ignore", "pipe", "inherit">;
+    readonly output: Transcript;
+
+    constructor(flag: string) {
+      this.write(0);
+      const command = [process.execPath, flag, "--no-clear-screen", this.path];
+      this.child = Bun.spawn(command, { cwd: this.folder, env, stdio: ["ignore", "pipe", "inherit"] });
+      onTestFinished(async () => {
+        this.child.kill("SIGKILL");
+        await this.child.exited;
+      });
+      this.output = new Transcript([this.child.stdout]);
+    }
+
+    private write(generation: number): void {
+      // Renamed into its place, so that no half of it is ever loaded.
+      writeFileSync(`${this.path}.new`, this.program(generation));
+      renameSync(`${this.path}.new`, this.path);
+    }
+
+    private program(generation: number): string {
+      return `${IMPORTS}
+        globalThis.generation = ${generation};
+        globalThis.dispatchers ??= [];
+        dispatchers.push(new WeakRef(getGlobalDispatcher()));
+        const { socket, port } = listener();
+        accept(socket).then(() => accept(socket));
+        await dial("localhost", port);
+        const [, there] = await hostedPair();
+        recv(there, 100);
+        addSignal("SIGUSR2", () => { console.log("signal in ${generation}."); return false; });
+        addTimer(0.5, false, () => {
+          if (generation !== ${generation}) console.log("an old timer fires");
+          return false;
+        });
+        await sleepAsync(2);
+        Bun.gc(true);
+        console.log("generation ${generation} runs,", dispatchers.filter((each) => each.deref()).length, "alive");`;
+    }
+
+    /** Has it loaded again, and gives how many dispatchers of all generations are not collected. */
+    async reload(generation: number): Promise<number> {
+      if (generation > 0) this.write(generation);
+      const [, alive] = await this.output.until(new RegExp(`generation ${generation} runs, (\\d+) alive\\n`));
+      return Number(alive);
+    }
+
+    get openCount(): number {
+      return readdirSync(`/proc/${this.child.pid}/fd`).length;
+    }
+  }
+
+  test.each(["--hot", "--watch"])(
+    "bun %s: forty reloads leave nothing behind",
+    async (flag) => {
+      const program = new Reloaded(flag);
+      const { pid } = program.child;
+      let before = { open: 0, memory: 0 };
+      for (let generation = 0; generation <= last; generation++) {
+        // What the stack seems to point at is not collected.
+        expect(await program.reload(generation)).toBeLessThanOrEqual(3);
+        // By then Bun has what it keeps for itself.
+        if (generation === last / 2) before = { open: program.openCount, memory: privateKiB(pid) };
+      }
+      expect(program.openCount).toBeLessThanOrEqual(before.open);
+      expect(waiterThreads(pid).length).toBe(1);
+      expect(privateKiB(pid)).toBeLessThan(before.memory + 4096);
+      program.child.kill("SIGUSR2");
+      await program.output.until(new RegExp(`signal in ${last}\\.\n`));
+      expect(program.output.text).not.toContain("an old timer fires");
+      expect(program.output.text.match(/signal in/g)?.length).toBe(1);
+    },
+    20_000,
+  );
+});
