@@ -14,7 +14,7 @@ export interface Bridge {
   close(): void;
 }
 
-/** The bell of the native library: a thread that waits for the selector, and a socket that Bun watches. */
+/** @internal The bell of the native library: a thread that waits for the selector, and a socket that Bun watches. */
 export class NativeBridge implements Bridge {
   private readonly native = loadLibrary();
   private readonly selector: Pointer;
