@@ -236,8 +236,10 @@ fn lookUp(question: Question, lookup: *abi.Lookup) void {
     };
     var answers: ?*os.addrinfo = null;
     lookup.status = os.getaddrinfo(name[0..question.name.len :0], null, &hints, &answers);
-    if (lookup.status == os.EAI_SYSTEM) lookup.system_error = os.lastErrno();
-    if (lookup.status != 0) return;
+    if (lookup.status != 0) {
+        lookup.system_error = os.lookupErrno(lookup.status);
+        return;
+    }
     const first = answers orelse return;
     defer os.freeaddrinfo(first);
 

@@ -376,13 +376,12 @@ pub fn startThread(run: *const ThreadFunction, context: ?*anyopaque) i32 {
 
 pub const ThreadFunction = fn (?*anyopaque) callconv(.c) ?*anyopaque;
 
-/// What the C library's last failing call in this thread left, positive.
-pub fn lastErrno() i32 {
-    return c._errno().*;
+/// The errno behind a failure of `getaddrinfo` in this thread just now; 0 where there is none.
+pub fn lookupErrno(status: c_int) i32 {
+    return if (status == numbers.EAI_SYSTEM) c._errno().* else 0;
 }
 
 pub const AI_V4MAPPED = numbers.AI_V4MAPPED;
-pub const EAI_SYSTEM = numbers.EAI_SYSTEM;
 
 pub const addrinfo = extern struct {
     flags: c_int,

@@ -358,13 +358,13 @@ pub fn startThread(run: *const ThreadFunction, context: ?*anyopaque) i32 {
 
 pub const ThreadFunction = fn (?*anyopaque) callconv(.c) ?*anyopaque;
 
-/// What the C library's last failing call in this thread left, positive.
-pub fn lastErrno() i32 {
-    return __errno_location().*;
+/// The errno behind a failure of `getaddrinfo` in this thread just now; 0 where there is none.
+pub fn lookupErrno(status: c_int) i32 {
+    const EAI_SYSTEM = -11;
+    return if (status == EAI_SYSTEM) __errno_location().* else 0;
 }
 
 pub const AI_V4MAPPED = 0x8;
-pub const EAI_SYSTEM = -11;
 
 /// The same in glibc and musl, as are all the C library's names here.
 pub const addrinfo = extern struct {
