@@ -1,5 +1,6 @@
 // Builds the library for every platform into prebuilt/, where src/native/library.ts looks for it, and checks of each
 // file what can be told without running it. Fails when one is missing or not as it must be.
+import { dlopen } from "bun:ffi";
 import { existsSync, readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { ABI_VERSION, symbols } from "../src/native/abi.ts";
@@ -54,7 +55,7 @@ const LINUX_IMPORTS = [
 function readLinux(file: Buffer): Library {
   const library = readElf(file);
   const unknown = library.imports.filter((name) => !LINUX_IMPORTS.includes(name));
-  if (unknown.length > 0) throw new Error(`it takes ${unknown} from the process, which not every one has`);
+  if (unknown.length > 0) throw new Error(`it takes ${unknown} from the process, which may not have it`);
   return library;
 }
 
@@ -68,6 +69,14 @@ function readMacOS(file: Buffer): Library {
 export const prebuiltFiles = Object.entries(systems).flatMap(([platform, { file }]) =>
   CPUS.map((cpu) => `prebuilt/${platform}-${cpu}/${file}`),
 );
+
+/** @throws when the library says another ABI version than these sources, in its file or, where it can run, itself */
+function requireAbi(path: string, file: Buffer, isHost: boolean): void {
+  const versions = [file.toString("latin1").match(/asyncdispatch ABI (\d+)\n/)?.[1] ?? "unknown"];
+  if (isHost) versions.push(String(dlopen(path, { abi_version: symbols.abi_version }).symbols.abi_version()));
+  const other = versions.find((version) => version !== String(ABI_VERSION));
+  if (other !== undefined) throw new Error(`its ABI is ${other}, that of src/native is ${ABI_VERSION}`);
+}
 
 /** Checks one platform's file and describes it. */
 function check(platform: string, cpu: string): string {
@@ -84,8 +93,7 @@ function check(platform: string, cpu: string): string {
   if (missing.length > 0) throw new Error(`it lacks ${missing}`);
   const surplus = library.exports.filter((symbol) => ![...required, ...linkerExports].includes(symbol));
   if (surplus.length > 0) throw new Error(`it also exports ${surplus}`);
-  const [, version] = file.toString("latin1").match(/asyncdispatch ABI (\d+)\n/) ?? [];
-  if (version !== String(ABI_VERSION)) throw new Error(`its ABI is ${version}, that of src/native is ${ABI_VERSION}`);
+  requireAbi(path, file, platform === process.platform && cpu === process.arch);
   return `${Math.ceil(file.length / 1024)} KiB, needs ${library.needed.join(", ") || "no library"}`;
 }
 

@@ -18,8 +18,10 @@ export {
 // Bun opens descriptors of its own for its first child process; they are no leak.
 Bun.spawnSync(["true"]);
 
-/** The selectors that the tests run on. */
-export const backends = ["epoll", "select"] as const;
+const chosen = process.env.ASYNCDISPATCH_SELECTOR;
+
+/** The selectors that the tests run on: all, or the one that is the default because `ASYNCDISPATCH_SELECTOR` says so. */
+export const backends = (["epoll", "select"] as const).filter((name) => !chosen || name === chosen);
 
 /**
  * Runs the tests in `body` once per selector. Each test has a new global dispatcher, which is closed after it;

@@ -1,10 +1,11 @@
 import { type Future, waitFor as waitForever, withTimeout } from "../src/index.ts";
+import { isQemu } from "./qemu.ts";
 
 /**
  * As the library's `waitFor`, but it gives up after a while: Bun's time limit for a test cannot interrupt a
  * thread that is blocked.
  */
-export function waitFor<T>(future: Future<T>, timeoutMs = 4000): T {
+export function waitFor<T>(future: Future<T>, timeoutMs = isQemu ? 40_000 : 4000): T {
   if (!future.finished && !waitForever(withTimeout(future, timeoutMs))) {
     throw new Error(`${future} is not finished after ${timeoutMs} ms`);
   }

@@ -3,6 +3,7 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { connect, type Socket } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { isQemu } from "./qemu.ts";
 
 const root = join(import.meta.dir, "..");
 const cleanups: (() => unknown)[] = [];
@@ -264,9 +265,10 @@ describe("http.ts", () => {
     }
   });
 
-  test("answers 20 000 pipelined requests, in time and each once", async () => {
-    const text = await answersTo(GET.repeat(20_000), "GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
-    expect(text.match(/Hello, world!/g)?.length).toBe(20_001);
+  test("answers 20 000 pipelined requests (4 000 under qemu), in time and each once", async () => {
+    const count = isQemu ? 4000 : 20_000;
+    const text = await answersTo(GET.repeat(count), "GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
+    expect(text.match(/Hello, world!/g)?.length).toBe(count + 1);
   });
 
   test("closes after Connection: close", async () => {

@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { findZig } from "../scripts/build-native.ts";
 import { readElf } from "../scripts/formats/elf.ts";
 import { ABI_VERSION, symbols } from "../src/native/abi.ts";
+import { hasCompiler } from "./compiler.ts";
 
 const root = join(import.meta.dir, "..");
 const builtLibrary = join(root, "zig-out", "lib", "libasyncdispatch.so");
@@ -103,12 +104,12 @@ describe("a library that cannot be used", () => {
     const { name, reason, message, cause } = importWith(path);
     expect([name, reason]).toEqual(["NativeLibraryError", "unloadable"]);
     for (const part of [path, process.platform, process.arch, Bun.version]) expect(message).toContain(part);
-    expect(message).toMatch(/file too short|invalid ELF header/);
+    expect(message).toMatch(/file too short|invalid ELF header|Exec format error/);
     expect(cause).not.toBe("undefined");
   });
 
-  test(
-    "unloadable: a library that lacks a function",
+  test.skipIf(!hasCompiler)(
+    "unloadable: a library that lacks a function (skipped without a compiler)",
     () => {
       const { reason, message } = importWith(buildLibrary("lacking", { abi_version: ABI_VERSION }));
       expect(reason).toBe("unloadable");
@@ -117,8 +118,8 @@ describe("a library that cannot be used", () => {
     COMPILER_TIMEOUT_MS,
   );
 
-  test(
-    "wrong-version: both versions are named",
+  test.skipIf(!hasCompiler)(
+    "wrong-version: both versions are named (skipped without a compiler)",
     () => {
       const path = buildLibrary("future", { abi_version: 999 });
       const { name, reason, message } = importWith(path);
@@ -128,8 +129,8 @@ describe("a library that cannot be used", () => {
     COMPILER_TIMEOUT_MS,
   );
 
-  test(
-    "wrong-version: a struct of another size",
+  test.skipIf(!hasCompiler)(
+    "wrong-version: a struct of another size (skipped without a compiler)",
     () => {
       const functions = Object.fromEntries(Object.keys(symbols).map((name) => [name, 7]));
       const { reason, message } = importWith(buildLibrary("sized", { ...functions, abi_version: ABI_VERSION }));
@@ -163,8 +164,8 @@ describe("a library that cannot be used", () => {
   });
 });
 
-test(
-  "src/native/abi.ts is what the Zig sources say",
+test.skipIf(!hasCompiler)(
+  "src/native/abi.ts is what the Zig sources say (skipped without a compiler)",
   () => {
     const { stdout, stderr, exitCode } = run([findZig(), "build", "abi-print"]);
     expect(`${stderr}${exitCode}`).toBe("0");

@@ -56,7 +56,9 @@ export function packHost(): string {
 }
 
 export function compileTypes(args: string[], cwd: string): string {
-  return outputOf([join(root, "node_modules/.bin/tsc"), ...args], cwd);
+  // Node where there is one: the compiler is a program of its own, and there is none for the Bun of another CPU.
+  const node = Bun.which("node") ?? process.execPath;
+  return outputOf([node, join(root, "node_modules/typescript/bin/tsc"), ...args], cwd);
 }
 
 /** A folder with nothing but an empty package.json. */

@@ -11,6 +11,7 @@ import {
 } from "../src/index.ts";
 import { type TimerId, TimerQueue, type TimerTarget } from "../src/timers.ts";
 import { expectThrow, millisecondsOf, onEachBackend } from "./backends.ts";
+import { isQemu } from "./qemu.ts";
 import { SimulatedSelector } from "./simulated.ts";
 
 type Step = { do: "add"; deadline: number } | { do: "cancel"; which: number } | { do: "popDue"; now: number };
@@ -116,10 +117,13 @@ onEachBackend(() => {
     }
   });
 
-  test("sleepAsync(0.3) takes less than a millisecond where the machine is free for it", () => {
-    const runs = Array.from({ length: 20 }, () => millisecondsOf(() => waitFor(sleepAsync(0.3))));
-    expect(Math.min(...runs)).toBeLessThan(1);
-  });
+  test.skipIf(isQemu)(
+    "sleepAsync(0.3) takes less than a millisecond where the machine is free for it (skipped under qemu, which lacks epoll_pwait2)",
+    () => {
+      const runs = Array.from({ length: 20 }, () => millisecondsOf(() => waitFor(sleepAsync(0.3))));
+      expect(Math.min(...runs)).toBeLessThan(1);
+    },
+  );
 
   test.each([0, -1, -1e9])("sleepAsync(%p) is not finished at return and fires in the next poll", (ms) => {
     const timer = sleepAsync(ms);

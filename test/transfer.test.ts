@@ -22,6 +22,7 @@ import {
 } from "../src/index.ts";
 import { connectedPair, onEachBackend, openFifo, readableFifo } from "./backends.ts";
 import { failureOf, waitFor } from "./bounded.ts";
+import { isQemu } from "./qemu.ts";
 
 const MiB = 1024 * 1024;
 const ARENA_SIZE = 512 * 1024;
@@ -256,14 +257,17 @@ onEachBackend(() => {
     expect(waitFor(recv(b, 100)).toString()).toBe("data");
   });
 
-  test("a buffer that shrank while recvInto waits fails it", () => {
-    const [a, b] = connectedPair();
-    const buffer = new ArrayBuffer(100, { maxByteLength: 100 });
-    const future = recvInto(b, new Uint8Array(buffer));
-    buffer.resize(10);
-    send(a, "data");
-    expect(failureOf(future)).toBeInstanceOf(ValueError);
-  });
+  test.skipIf(isQemu)(
+    "a buffer that shrank while recvInto waits fails it (skipped under qemu, where Bun aborts)",
+    () => {
+      const [a, b] = connectedPair();
+      const buffer = new ArrayBuffer(100, { maxByteLength: 100 });
+      const future = recvInto(b, new Uint8Array(buffer));
+      buffer.resize(10);
+      send(a, "data");
+      expect(failureOf(future)).toBeInstanceOf(ValueError);
+    },
+  );
 
   test("data detached while send waits fails it", () => {
     const [a, b] = connectedPair();

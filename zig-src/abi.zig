@@ -80,7 +80,7 @@ pub const Option = enum(u32) {
 };
 
 /// What `resolver_take` fills: one finished lookup. `status` is 0 or getaddrinfo's own error;
-/// `system_error` is errno when that error is EAI_SYSTEM.
+/// `system_error` is the errno behind it, where there is one.
 pub const Lookup = extern struct {
     ticket: u32 = 0,
     status: i32 = 0,

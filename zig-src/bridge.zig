@@ -6,7 +6,6 @@
 
 const std = @import("std");
 const os = @import("os.zig").os;
-const Thread = @import("os/thread.zig").Thread;
 const Selector = @import("selector.zig").Selector;
 const PollWatcher = @import("bridge/poll.zig").PollWatcher;
 
@@ -61,7 +60,7 @@ pub const Bridge = struct {
     bell: i32,
     /// The other end of `bell`. Whoever asks for it has to close it.
     host_end: i32,
-    thread: Thread,
+    thread: os.Thread,
     closed: bool = false,
 
     /// Starts the thread. null on failure, with the reason in `code`.

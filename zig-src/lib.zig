@@ -2,6 +2,7 @@
 //! the signatures from here. A result is a value or a negative code, see `abi.Code`.
 
 const std = @import("std");
+const builtin = @import("builtin");
 const abi = @import("abi.zig");
 const os = @import("os.zig").os;
 const socket = @import("socket.zig");
@@ -13,7 +14,10 @@ pub const Bridge = @import("bridge.zig").Bridge;
 const event = @import("watch/event.zig");
 pub const EventReference = event.Reference;
 pub const Process = @import("watch/process.zig").Process;
-pub const SignalWatch = @import("watch/signal.zig").Watch;
+pub const SignalWatch = switch (builtin.os.tag) {
+    .windows => @import("watch/signal_absent.zig").Watch,
+    else => @import("watch/signal.zig").Watch,
+};
 
 /// Says what broke, without std's stack traces, which would make the library seven times as large.
 pub const panic = std.debug.FullPanic(struct {

@@ -3,7 +3,6 @@
 const std = @import("std");
 const abi = @import("abi.zig");
 const os = @import("os.zig").os;
-const Thread = @import("os/thread.zig").Thread;
 const address_codec = @import("address.zig");
 
 const allocator = std.heap.page_allocator;
@@ -98,7 +97,7 @@ pub const Resolver = struct {
 
     /// The caller holds the lock, for which the new thread waits.
     fn startThread(self: *Resolver) i32 {
-        var thread: Thread = undefined;
+        var thread: os.Thread = undefined;
         const code = thread.start(run, self);
         if (code < 0) return code;
         self.running += 1;
@@ -240,8 +239,10 @@ fn lookUp(question: Question, lookup: *abi.Lookup) void {
     };
     var answers: ?*os.addrinfo = null;
     lookup.status = os.getaddrinfo(name[0..question.name.len :0], null, &hints, &answers);
-    if (lookup.status == os.EAI_SYSTEM) lookup.system_error = os.lastErrno();
-    if (lookup.status != 0) return;
+    if (lookup.status != 0) {
+        lookup.system_error = os.lookupErrno(lookup.status);
+        return;
+    }
     const first = answers orelse return;
     defer os.freeaddrinfo(first);
 

@@ -24,7 +24,7 @@ const Backend = union(abi.Backend) {
     epoll: if (builtin.os.tag == .linux) @import("backend/epoll.zig").Epoll else Absent,
     select: if (builtin.os.tag == .windows) Absent else @import("backend/select.zig").Select,
     kqueue: if (KqueueKernel) |kernel| @import("backend/kqueue.zig").Kqueue(kernel) else Absent,
-    iocp: Absent,
+    iocp: if (builtin.os.tag == .windows) @import("backend/iocp.zig").Iocp else Absent,
 
     comptime {
         for (@typeInfo(Backend).@"union".fields) |field| requireBackend(field.type);

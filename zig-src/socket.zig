@@ -16,6 +16,7 @@ pub fn open(domain: u32, socket_type: u32, protocol: u32, inheritable: bool) i32
 /// Puts a dead descriptor in the place of `descriptor`: what it named is closed, and every read and
 /// write on the number gives EBADF, but nobody else can get the number before it is closed.
 pub fn bury(descriptor: i32) i32 {
+    if (@hasDecl(os, "bury")) return os.bury(descriptor);
     // Else dup3 would take a number that is free, or that is not ours.
     const code = os.checkOpen(descriptor);
     if (code < 0) return code;
@@ -142,7 +143,7 @@ pub fn getOption(descriptor: i32, number: u32, value: *i32) i32 {
 }
 
 fn readOption(descriptor: i32, option: abi.Option, value: []u8) i32 {
-    const place = systemOption(option);
+    const place = systemOption(option) orelse return @intFromEnum(abi.Code.not_supported);
     return os.getOption(descriptor, place.level, place.name, value);
 }
 
@@ -150,7 +151,7 @@ pub fn setOption(descriptor: i32, number: u32, value: i32) i32 {
     const option = std.enums.fromInt(abi.Option, number) orelse return @intFromEnum(abi.Code.not_supported);
     // Nothing to set; the system's own error for it differs.
     if (option == .domain) return os.failure(.NOPROTOOPT);
-    const place = systemOption(option);
+    const place = systemOption(option) orelse return @intFromEnum(abi.Code.not_supported);
     if (option != .linger) return os.setOption(descriptor, place.level, place.name, std.mem.asBytes(&value));
     const seconds = std.math.lossyCast(@FieldType(os.Linger, "seconds"), @max(value, 0));
     const linger: os.Linger = .{ .enabled = @intFromBool(value >= 0), .seconds = seconds };
@@ -159,7 +160,8 @@ pub fn setOption(descriptor: i32, number: u32, value: i32) i32 {
 
 const SystemOption = struct { level: i32, name: u32 };
 
-fn systemOption(option: abi.Option) SystemOption {
+/// null where the system has none.
+fn systemOption(option: abi.Option) ?SystemOption {
     const SO = os.SO;
     const name: u32 = switch (option) {
         .accept_conn => SO.ACCEPTCONN,
@@ -169,7 +171,7 @@ fn systemOption(option: abi.Option) SystemOption {
         .keep_alive => SO.KEEPALIVE,
         .oob_inline => SO.OOBINLINE,
         .reuse_addr => SO.REUSEADDR,
-        .reuse_port => SO.REUSEPORT,
+        .reuse_port => if (@hasDecl(SO, "REUSEPORT")) SO.REUSEPORT else return null,
         .no_delay => return .{ .level = os.IPPROTO.TCP, .name = os.TCP.NODELAY },
         .send_buffer => SO.SNDBUF,
         .receive_buffer => SO.RCVBUF,

@@ -388,13 +388,14 @@ fn futexWake(word: *const u32) void {
     _ = c._umtx_op(@intFromPtr(word), @intFromEnum(c.UMTX_OP.WAKE_PRIVATE), 1, 0, 0);
 }
 
-/// What the C library's last failing call in this thread left, positive.
-pub fn lastErrno() i32 {
-    return c._errno().*;
+pub const Thread = @import("thread.zig").Thread;
+
+/// The errno behind a failure of `getaddrinfo` in this thread just now; 0 where there is none.
+pub fn lookupErrno(status: c_int) i32 {
+    return if (status == numbers.EAI_SYSTEM) c._errno().* else 0;
 }
 
 pub const AI_V4MAPPED = numbers.AI_V4MAPPED;
-pub const EAI_SYSTEM = numbers.EAI_SYSTEM;
 
 pub const addrinfo = extern struct {
     flags: c_int,

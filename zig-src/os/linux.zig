@@ -371,13 +371,15 @@ fn futexWake(word: *const u32) void {
     _ = linux.futex_3arg(word, .{ .cmd = .WAKE, .private = true }, 1);
 }
 
-/// What the C library's last failing call in this thread left, positive.
-pub fn lastErrno() i32 {
-    return __errno_location().*;
+pub const Thread = @import("thread.zig").Thread;
+
+/// The errno behind a failure of `getaddrinfo` in this thread just now; 0 where there is none.
+pub fn lookupErrno(status: c_int) i32 {
+    const EAI_SYSTEM = -11;
+    return if (status == EAI_SYSTEM) __errno_location().* else 0;
 }
 
 pub const AI_V4MAPPED = 0x8;
-pub const EAI_SYSTEM = -11;
 
 /// The same in glibc and musl, as are all the C library's names here.
 pub const addrinfo = extern struct {
