@@ -30,24 +30,34 @@ export function aWhile(): Promise<void> {
   return new Promise((resolve) => setTimeout(resolve, 20));
 }
 
+/** What the system says of a thread in one line of its status; undefined when it has ended. */
+function statusOf(pid: number | "self", thread: string, name: string): string | undefined {
+  try {
+    const status = readFileSync(`/proc/${pid}/task/${thread}/status`, "utf8");
+    return status.match(new RegExp(`^${name}:\\s*(.*)$`, "m"))?.[1];
+  } catch {
+    return undefined;
+  }
+}
+
 /** The waiter threads of a process: alone among Bun's threads, they have the name of the main one. */
 export function waiterThreads(pid: number | "self" = "self"): string[] {
-  const nameOf = (path: string) => readFileSync(`${path}/comm`, "utf8");
-  const folder = `/proc/${pid}/task`;
   const main = pid === "self" ? String(process.pid) : String(pid);
-  return readdirSync(folder).filter((thread) => {
-    try {
-      return thread !== main && nameOf(`${folder}/${thread}`) === nameOf(`${folder}/${main}`);
-    } catch {
-      return false; // it has just ended
-    }
-  });
+  const name = statusOf(pid, main, "Name");
+  for (let triesLeft = 1000; ; triesLeft--) {
+    const threads = readdirSync(`/proc/${pid}/task`).filter(
+      (thread) => thread !== main && statusOf(pid, thread, "Name") === name,
+    );
+    // The system lists a thread for a moment after its end; a waiter sleeps nearly always.
+    const allSleep = threads.every((thread) => statusOf(pid, thread, "State")?.startsWith("S"));
+    if (allSleep || triesLeft === 0) return threads;
+    Bun.sleepSync(1);
+  }
 }
 
 /** How often a thread has gone to sleep so far. */
-export function voluntarySwitches(pid: number | "self", thread: string | number): number {
-  const status = readFileSync(`/proc/${pid}/task/${thread}/status`, "utf8");
-  return Number(status.match(/^voluntary_ctxt_switches:\s*(\d+)$/m)?.[1]);
+export function voluntarySwitches(pid: number | "self", thread: string): number {
+  return Number(statusOf(pid, thread, "voluntary_ctxt_switches"));
 }
 
 /** Memory that a process shares with no other one. */

@@ -22,7 +22,7 @@ import {
   waitProcess,
 } from "../src/index.ts";
 import { closeAfterTest, emptyFifo, listener, onEachBackend } from "./backends.ts";
-import { called, hostedPair, runProgram } from "./bunloop-helper.ts";
+import { aWhile, called, hostedPair, runProgram } from "./bunloop-helper.ts";
 import { type EventTask, SharedPlace } from "./event-worker.ts";
 
 /** Sends back what comes, until the end. */
@@ -173,7 +173,7 @@ onEachBackend((selector) => {
         return callback(fd);
       }),
     );
-    await sleepAsync(1);
+    await aWhile();
     storage.run("of another", () => callSoon(() => {}));
     writeSync(fifo, "x");
     await came;

@@ -56,33 +56,32 @@ const Watcher = union(enum) {
 };
 
 pub const Bridge = struct {
-    watcher: Watcher,
-    bell: i32,
-    /// The other end of `bell`. Whoever asks for it has to close it.
-    host_end: i32,
-    thread: os.Thread,
-    closed: bool = false,
+    watcher: Watcher = undefined,
+    bell: i32 = -1,
+    /// The other end of `bell`, which the host takes before it arms the bridge and closes by itself.
+    host_end: i32 = -1,
+    host_has_end: bool = false,
+    thread: os.Thread = undefined,
+    /// Also before it is opened.
+    closed: bool = true,
 
-    /// Starts the thread. null on failure, with the reason in `code`.
-    pub fn create(selector: *Selector, code: *i32) ?*Bridge {
-        const self = allocator.create(Bridge) catch {
-            code.* = os.failure(.NOMEM);
-            return null;
-        };
-        code.* = self.init(selector);
-        if (code.* >= 0) return self;
-        allocator.destroy(self);
-        return null;
+    /// null when there is no memory.
+    pub fn create() ?*Bridge {
+        const self = allocator.create(Bridge) catch return null;
+        self.* = .{};
+        return self;
     }
 
-    fn init(self: *Bridge, selector: *Selector) i32 {
+    /// Starts the thread.
+    pub fn open(self: *Bridge, selector: *Selector) i32 {
         var ends: [2]i32 = undefined;
         var code = os.socketPair(&ends);
         if (code < 0) return code;
-        self.* = .{ .watcher = undefined, .bell = ends[0], .host_end = ends[1], .thread = undefined };
+        self.bell, self.host_end = ends;
         code = self.watcher.init(selector);
         if (code >= 0) {
             code = self.thread.start(run, self);
+            self.closed = code < 0;
             if (code == 0) return 0;
             self.watcher.deinit();
         }
@@ -92,6 +91,7 @@ pub const Bridge = struct {
 
     /// Lets the bell ring once, when the selector has something to report or the time is up (null: never by time).
     pub fn arm(self: *Bridge, selector: *Selector, timeout_ns: ?u64) i32 {
+        self.host_has_end = true;
         return self.watcher.arm(selector, timeout_ns);
     }
 
@@ -106,8 +106,17 @@ pub const Bridge = struct {
     }
 
     pub fn free(self: *Bridge) void {
+        const host_ended_early = !self.closed and !self.host_has_end;
+        // A host that had taken its end has closed it by now.
+        if (host_ended_early and !isHungUp(self.bell)) _ = os.close(self.host_end);
         self.close();
         allocator.destroy(self);
+    }
+
+    /// Whether the other end is closed.
+    fn isHungUp(bell: i32) bool {
+        var entries = [_]os.PollEntry{.{ .fd = bell, .events = 0, .revents = 0 }};
+        return os.poll(&entries, 0) == 1 and entries[0].revents & os.POLL.HUP != 0;
     }
 
     fn run(context: ?*anyopaque) callconv(.c) ?*anyopaque {

@@ -10,7 +10,7 @@ const resolver = @import("resolver.zig");
 const selectors = @import("selector.zig");
 pub const Selector = selectors.Selector;
 pub const Resolver = resolver.Resolver;
-pub const Bridge = @import("bridge.zig").Bridge;
+pub const Bridge = if (@hasDecl(os, "socketPair")) @import("bridge.zig").Bridge else @import("bridge/absent.zig").Bridge;
 const event = @import("watch/event.zig");
 pub const EventReference = event.Reference;
 pub const Process = @import("watch/process.zig").Process;
@@ -106,12 +106,18 @@ pub export fn selector_clock() f64 {
     return @as(f64, @floatFromInt(os.monotonicNanoseconds())) / std.time.ns_per_ms;
 }
 
-/// A door-bell for the selector; null on failure, with the reason in `code`.
-pub export fn bridge_create(selector: *Selector, code: *i32) ?*Bridge {
-    return .create(selector, code);
+/// A door-bell; null when there is no memory. JavaScript has it freed with an array buffer of its own before it opens
+/// it: a Worker may be terminated between any two of its calls, and would leave an open one behind.
+pub export fn bridge_create() ?*Bridge {
+    return .create();
 }
 
-/// The socket that is rung: a byte comes. The caller has to close it.
+/// Lets it wait for a selector.
+pub export fn bridge_open(bridge: *Bridge, selector: *Selector) i32 {
+    return bridge.open(selector);
+}
+
+/// The socket that is rung: a byte comes. Whoever takes it has to close it, and takes it before `bridge_arm`.
 pub export fn bridge_host_end(bridge: *const Bridge) i32 {
     return bridge.host_end;
 }

@@ -3,6 +3,7 @@ import type { Socket } from "bun";
 import { OSError } from "../errors.ts";
 import { loadLibrary } from "./library.ts";
 import { adoptMemory } from "./memory.ts";
+import { errno } from "./socket.ts";
 
 /** Lets Bun's loop wait for a selector: `ring` is called there once after each {@link Bridge.arm}. */
 export interface Bridge {
@@ -27,12 +28,14 @@ export class NativeBridge implements Bridge {
 
   /** @throws OSError when the system has no thread or descriptor left */
   constructor(selector: Pointer, ring: () => void) {
-    const code = new Int32Array(1);
-    const pointer = this.native.bridge_create(selector, code) as Pointer | null;
-    if (pointer === null) throw new OSError(-(code[0] as number), "pthread_create");
+    const pointer = this.native.bridge_create() as Pointer | null;
+    if (pointer === null) throw new OSError(errno.ENOMEM, "mmap");
     this.selector = selector;
     this.pointer = pointer;
+    // Before there is anything to lose: a Worker may be terminated between any two calls.
     this.memory = adoptMemory(pointer, 0, 1, pointer, this.native.bridge_free_address() as Pointer);
+    const result = this.native.bridge_open(pointer, selector);
+    if (result < 0) throw new OSError(-result, "pthread_create");
     this.socket = connectNow(this.native.bridge_host_end(pointer), ring);
   }
 

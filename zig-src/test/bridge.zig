@@ -26,8 +26,8 @@ const Door = struct {
 
     fn init(backend: abi.Backend) !Door {
         const subject: Subject = try .init(backend);
-        var code: i32 = 0;
-        const bridge = Bridge.create(subject.selector, &code) orelse return error.NoBridge;
+        const bridge = Bridge.create() orelse return error.NoBridge;
+        try expectEqual(0, bridge.open(subject.selector));
         return .{ .subject = subject, .bridge = bridge };
     }
 
@@ -156,12 +156,22 @@ fn Suite(comptime backend: abi.Backend) type {
             }
         }
 
+        test "a bridge that is freed before the host took its end closes that as well" {
+            const subject: Subject = try .init(backend);
+            defer subject.deinit();
+            const bridge = Bridge.create() orelse return error.NoBridge;
+            try expectEqual(0, bridge.open(subject.selector));
+            const host_end = bridge.host_end;
+            bridge.free();
+            try support.expectErrno(.BADF, os.checkOpen(host_end));
+        }
+
         test "a host that has gone does no harm" {
             const subject: Subject = try .init(backend);
             defer subject.deinit();
-            var code: i32 = 0;
-            const bridge = Bridge.create(subject.selector, &code) orelse return error.NoBridge;
+            const bridge = Bridge.create() orelse return error.NoBridge;
             defer bridge.free();
+            try expectEqual(0, bridge.open(subject.selector));
             _ = os.close(bridge.host_end);
             try expectEqual(0, bridge.arm(subject.selector, 0));
         }
@@ -177,14 +187,11 @@ fn Suite(comptime backend: abi.Backend) type {
             var spare: u32 = 0;
             while (spare < 16) : (spare += 1) {
                 try limit.set(@as(u32, @intCast(before)) + spare);
-                var code: i32 = 0;
-                const bridge = Bridge.create(subject.selector, &code) orelse {
-                    try support.expectErrno(.MFILE, code);
-                    continue;
-                };
-                _ = os.close(bridge.host_end);
-                bridge.free();
-                break;
+                const bridge = Bridge.create() orelse return error.NoBridge;
+                defer bridge.free();
+                const code = bridge.open(subject.selector);
+                if (code == 0) break;
+                try support.expectErrno(.MFILE, code);
             }
             try expect(spare > 0 and spare < 16);
             try limit.set(@as(u32, @intCast(before)) + 1);

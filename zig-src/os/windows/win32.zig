@@ -63,6 +63,8 @@ pub const ProtocolInfo = extern struct {
     behind: [548]u8,
 };
 
+pub const INFINITE = 0xffff_ffff;
+
 pub const ThreadFunction = fn (?*anyopaque) callconv(.c) ?*anyopaque;
 pub const WaitCallback = fn (?*anyopaque, u8) callconv(.winapi) void;
 

@@ -1,0 +1,171 @@
+// A Worker of bunloop-worker-driver.ts: it has one of everything in flight, and ends by itself or is ended.
+import { parentPort, workerData } from "node:worker_threads";
+import { openAsync } from "../src/asyncfile.ts";
+import {
+  AsyncEvent,
+  type AsyncEventToken,
+  type AsyncFD,
+  accept,
+  addEvent,
+  addProcess,
+  addRead,
+  addSignal,
+  addTimer,
+  async,
+  asyncCheck,
+  bindAddr,
+  callSoon,
+  closeSocket,
+  createAsyncNativeSocket,
+  Domain,
+  dial,
+  type Future,
+  getGlobalDispatcher,
+  getLocalAddr,
+  listen,
+  newAsyncEvent,
+  newFuture,
+  poll,
+  recv,
+  recvFrom,
+  register,
+  SockType,
+  send,
+  sleepAsync,
+  waitFor,
+  waitProcess,
+} from "../src/index.ts";
+
+export interface WorkerTask {
+  readonly ending: Ending;
+  /** Of a listener of the main thread, which expects to see this Worker's connection end. */
+  readonly port: number;
+  /** Of a process that outlives the Worker. */
+  readonly pid: number;
+  /** Of a FIFO in which nothing ever is. */
+  readonly fifo: string;
+  /** A descriptor of the main thread. */
+  readonly fd: AsyncFD;
+  /** Of an event of the main thread. */
+  readonly token: AsyncEventToken;
+  /** At place 0: how often that event has been triggered so far. */
+  readonly triggers: SharedArrayBuffer;
+}
+
+export const EXIT_CODE = 7;
+
+const PAIRS = 4;
+const ECHOES = 200;
+
+const echo = async(function* (socket: AsyncFD) {
+  for (;;) yield* send(socket, yield* recv(socket, 4096));
+});
+
+/** Two sockets that send one another what comes, without end. */
+const saturate = async(function* (onEcho: () => void) {
+  const [server, port] = listener();
+  const dialled = dial("127.0.0.1", port);
+  asyncCheck(echo(yield* accept(server)));
+  const client = yield* dialled;
+  for (;;) {
+    yield* send(client, "ping");
+    yield* recv(client, 4096);
+    onEcho();
+  }
+});
+
+/** Something that Bun's loop drives, and that is over. */
+const finish = async(function* () {
+  const [server, port] = listener();
+  const dialled = dial("127.0.0.1", port);
+  const accepted = yield* accept(server);
+  for (const socket of [server, accepted, yield* dialled]) closeSocket(socket);
+  yield* sleepAsync(1);
+});
+
+/** What a Worker does, all but `finishes` with everything in flight. */
+const endings = {
+  // These go on until the Worker is terminated.
+  spins: () => {
+    sayReady();
+    for (;;) poll(0);
+  },
+  blocks: () => {
+    sayReady();
+    // The timer interrupts the native wait, not this call.
+    waitFor(newFuture());
+  },
+  idles: () => void setImmediate(sayReady),
+  echoes: () => {
+    let left = ECHOES;
+    for (let i = 0; i < PAIRS; i++) {
+      asyncCheck(
+        saturate(() => {
+          if (--left === 0) sayReady();
+        }),
+      );
+    }
+  },
+  looksUp: () => {
+    for (let i = 0; i < 20; i++) start(dial("localhost", 1));
+    sayReady();
+  },
+  // These end the Worker.
+  exits: () => process.exit(EXIT_CODE),
+  exitsInCallback: () => callSoon(() => process.exit(EXIT_CODE)),
+  throws: () => {
+    throw new Error("thrown at top level");
+  },
+  throwsInCallback: () =>
+    callSoon(() => {
+      throw new Error("thrown in a callback");
+    }),
+  unreferences: () => getGlobalDispatcher().unref(),
+  finishes: () => asyncCheck(finish()),
+} satisfies Record<string, () => void>;
+export type Ending = keyof typeof endings;
+
+function sayReady(): void {
+  parentPort?.postMessage("ready");
+}
+
+/** Nobody waits for it. */
+function start(future: Future<unknown>): void {
+  future.addCallback(() => {});
+}
+
+function listener(): [AsyncFD, number] {
+  const socket = createAsyncNativeSocket();
+  bindAddr(socket, "127.0.0.1", 0);
+  listen(socket);
+  return [socket, getLocalAddr(socket)[1]];
+}
+
+/** One of everything that can be in flight. */
+export function startEverything({ port, pid, fifo, fd, token, triggers }: Omit<WorkerTask, "ending">): void {
+  start(recv(waitFor(dial("127.0.0.1", port)), 100));
+  start(accept(listener()[0]));
+  const datagrams = createAsyncNativeSocket(Domain.AF_INET, SockType.SOCK_DGRAM);
+  bindAddr(datagrams, "127.0.0.1", 0);
+  start(recvFrom(datagrams, 100));
+  start(sleepAsync(60_000));
+  addTimer(1, false, () => false);
+  addProcess(pid, () => false);
+  start(waitProcess(pid));
+  addSignal("SIGUSR2", () => false);
+  start(openAsync(fifo).read(100));
+  start(openAsync(import.meta.path).readAll());
+  start(dial("localhost", port));
+  register(fd);
+  addRead(fd, () => false);
+  addEvent(newAsyncEvent(), () => false);
+  const event = AsyncEvent.from(token);
+  Atomics.add(new Int32Array(triggers), 0, 1);
+  event.trigger();
+}
+
+if (workerData !== null && typeof workerData === "object" && "ending" in workerData) {
+  const task = workerData as WorkerTask;
+  if (task.ending !== "finishes") startEverything(task);
+  endings[task.ending]();
+}
