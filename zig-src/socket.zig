@@ -149,13 +149,20 @@ fn readOption(descriptor: i32, option: abi.Option, value: []u8) i32 {
 
 pub fn setOption(descriptor: i32, number: u32, value: i32) i32 {
     const option = std.enums.fromInt(abi.Option, number) orelse return @intFromEnum(abi.Code.not_supported);
-    // Nothing to set; the system's own error for it differs.
-    if (option == .domain) return os.failure(.NOPROTOOPT);
+    // Nothing to set; the systems' own errors for it differ.
+    if (isReadOnly(option)) return os.failure(.NOPROTOOPT);
     const place = systemOption(option) orelse return @intFromEnum(abi.Code.not_supported);
     if (option != .linger) return os.setOption(descriptor, place.level, place.name, std.mem.asBytes(&value));
     const seconds = std.math.lossyCast(@FieldType(os.Linger, "seconds"), @max(value, 0));
     const linger: os.Linger = .{ .enabled = @intFromBool(value >= 0), .seconds = seconds };
     return os.setOption(descriptor, place.level, place.name, std.mem.asBytes(&linger));
+}
+
+fn isReadOnly(option: abi.Option) bool {
+    return switch (option) {
+        .pending_error, .domain, .socket_type => true,
+        else => false,
+    };
 }
 
 const SystemOption = struct { level: i32, name: u32 };

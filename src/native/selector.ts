@@ -49,7 +49,7 @@ export interface Selector {
   /** Milliseconds of a monotonic clock, which a test runner's fake timers do not stop. */
   now(): number;
   /** What lets Bun's loop wait for this selector; a selector without it can be polled only. */
-  openBridge?(ring: () => void): Bridge;
+  readonly openBridge?: ((ring: () => void) => Bridge) | undefined;
   /** Releases what the system holds; later calls throw. Idempotent. */
   close(): void;
   /** As {@link close}, and closes the registered descriptors that this library opened. */
@@ -62,6 +62,9 @@ export class NativeSelector implements Selector {
   readonly events: Uint32Array;
   private readonly pointer: Pointer;
   private readonly native = loadLibrary();
+  /** The native library has no bell for Windows yet. */
+  readonly openBridge =
+    process.platform === "win32" ? undefined : (ring: () => void): Bridge => new NativeBridge(this.pointer, ring);
 
   /**
    * @throws ValueError for a kind that this platform does not have
@@ -111,10 +114,6 @@ export class NativeSelector implements Selector {
 
   now(): number {
     return this.native.selector_clock();
-  }
-
-  openBridge(ring: () => void): Bridge {
-    return new NativeBridge(this.pointer, ring);
   }
 
   close(): void {

@@ -65,7 +65,7 @@ pub const Iocp = struct {
 
     /// Leaves it to the next wait to begin: a poll cannot be widened but by cancelling it and beginning anew.
     pub fn setInterest(self: *Iocp, change: Change) i32 {
-        const failed = if (change.is_own) 0 else os.checkOpen(change.descriptor);
+        const failed = if (change.is_own) 0 else os.checkWaitable(change.descriptor);
         if (failed < 0) return failed;
         if (self.find(change.handle)) |watch| {
             if (change.after == 0) self.disarm(watch) else self.outdate(watch);

@@ -46,6 +46,7 @@ pub const pollStart = readiness.pollStart;
 pub const pollCancel = readiness.pollCancel;
 pub const pollResult = readiness.pollResult;
 pub const baseSocket = readiness.baseSocket;
+pub const checkWaitable = readiness.checkWaitable;
 pub const waitableCopy = readiness.waitableCopy;
 pub const Wait = readiness.Wait;
 pub const isSignalled = readiness.isSignalled;
@@ -344,6 +345,6 @@ pub fn gai_strerror(status: c_int) ?[*:0]const u8 {
         11_002 => "no answer, for now",
         11_003 => "the lookup failed for good",
         11_004 => "the name has no address of the requested kind",
-        else => null,
+        else => "unknown error",
     };
 }

@@ -43,7 +43,7 @@ const Connection = struct {
     peer: abi.Address,
 
     fn init(wanted: abi.Address) !Connection {
-        const subject: Subject = try .init(.epoll);
+        const subject: Subject = try .init(support.any_backend);
         defer subject.deinit();
         const listener = socket.open(wanted.domain, stream, 0, false);
         if (listener < 0) return error.SkipZigTest; // no such domain on this machine
@@ -86,7 +86,7 @@ fn expectRoundTrip(address: abi.Address) !void {
     try expectEqualStrings("he", memory[0..2]);
     try expectEqual(3, socket.receive(connection.server, &memory, 0));
     try expectEqualStrings("llo", memory[0..3]);
-    _ = linux.shutdown(connection.client, linux.SHUT.WR);
+    support.shutdownWriting(connection.client);
     try expectEqual(0, socket.receive(connection.server, &memory, 0));
 }
 
@@ -99,6 +99,7 @@ test "a round trip over IPv6" {
 }
 
 test "a round trip over a UNIX socket with an abstract name" {
+    if (!support.is_posix) return error.SkipZigTest;
     try expectRoundTrip(unixAddress("\x00asyncdispatch-test"));
 }
 
@@ -112,7 +113,10 @@ test "addresses come back as they were given" {
     try expectEqual(client, server);
     try expectEqual(client, connection.peer);
     try expect(client.port != 0);
+}
 
+test "paths come back as they were given" {
+    if (!support.is_posix) return error.SkipZigTest;
     var buffer: [64]u8 = undefined;
     const path = try std.fmt.bufPrint(&buffer, "/tmp/asyncdispatch-{d}.sock", .{linux.getpid()});
     const wanted = unixAddress(path);
@@ -128,6 +132,7 @@ test "addresses come back as they were given" {
 }
 
 test "the longest UNIX path" {
+    if (!support.is_posix) return error.SkipZigTest;
     var wanted = unixAddress("/tmp/" ++ "x" ** 103);
     const unix = socket.open(wanted.domain, stream, 0, false);
     defer _ = os.close(unix);
@@ -192,7 +197,7 @@ const Endpoint = struct {
     }
 
     fn receive(self: Endpoint, memory: []u8, flags: u32, sender: *abi.Address) !i32 {
-        const subject: Subject = try .init(.epoll);
+        const subject: Subject = try .init(support.any_backend);
         defer subject.deinit();
         try subject.expectOnly(try subject.register(self.descriptor, support.read), support.read);
         return socket.receiveFrom(self.descriptor, memory, flags, sender);
@@ -226,12 +231,13 @@ test "datagrams over IPv6" {
 }
 
 test "datagrams between UNIX sockets" {
+    if (!support.is_posix) return error.SkipZigTest;
     try expectDatagrams(unixAddress("\x00asyncdispatch-a"), unixAddress("\x00asyncdispatch-b"));
 }
 
 test "a datagram that does not fit tells its length, and the rest of it is gone" {
     const addresses = [_]abi.Address{ loopback(.inet), unixAddress("\x00asyncdispatch-cut") };
-    for (addresses) |address| {
+    for (addresses[0..if (support.is_posix) 2 else 1]) |address| {
         const a: Endpoint = try .init(address);
         defer a.deinit();
         var memory: [16]u8 = @splat(0);
@@ -246,6 +252,7 @@ test "a datagram that does not fit tells its length, and the rest of it is gone"
 }
 
 test "a sender without a name has no domain" {
+    if (!support.is_posix) return error.SkipZigTest;
     const receiver: Endpoint = try .init(unixAddress("\x00asyncdispatch-unnamed"));
     defer receiver.deinit();
     const sender = socket.open(receiver.address.domain, datagram, 0, false);
@@ -275,6 +282,7 @@ test "malformed targets of datagrams are refused" {
 }
 
 test "a send to a peer that is gone is EPIPE and no signal" {
+    if (!support.is_posix) return error.SkipZigTest;
     const connection: Connection = try .init(unixAddress("\x00asyncdispatch-gone"));
     defer connection.deinit();
     var signals: support.SignalCount(.PIPE) = .init();
@@ -285,11 +293,11 @@ test "a send to a peer that is gone is EPIPE and no signal" {
 }
 
 test "what is no socket gives ENOTSOCK" {
-    const pipe: support.Pipe = try .init();
-    defer pipe.deinit();
+    const event = os.eventCreate();
+    defer _ = os.close(event);
     var memory: [1]u8 = undefined;
-    try expectErrno(.NOTSOCK, socket.receive(pipe.reader, &memory, 0));
-    try expectErrno(.NOTSOCK, socket.send(pipe.writer, "x", 0, 0));
+    try expectErrno(.NOTSOCK, socket.receive(event, &memory, 0));
+    try expectErrno(.NOTSOCK, socket.send(event, "x", 0, 0));
 }
 
 test "a buried descriptor is dead, but its number is taken" {
@@ -309,14 +317,15 @@ test "a buried descriptor is dead, but its number is taken" {
 }
 
 test "a descriptor buried while it is watched does not stop the loop" {
-    for ([_]abi.Backend{ .epoll, .select, .kqueue }) |backend| {
+    const backends: []const abi.Backend = if (support.is_posix) &.{ .epoll, .select, .kqueue } else &.{.iocp};
+    for (backends) |backend| {
         const subject: Subject = try .init(backend);
         defer subject.deinit();
         const connection: Connection = try .init(loopback(.inet));
         defer connection.deinit();
         const handle = try subject.register(connection.client, support.read);
         try expectEqual(0, socket.bury(connection.client));
-        // epoll and kqueue drop what is closed; select calls it readable, and the read then gives EBADF.
+        // epoll and kqueue drop what is closed; the others call it readable, and the read then gives EBADF.
         for (try subject.wait(5)) |event| try expectEqual(support.read, event.readiness);
         try expectErrno(.BADF, subject.selector.setInterest(handle, 0));
         try subject.expectNothing();
@@ -329,9 +338,9 @@ test "options" {
     defer _ = os.close(descriptor);
     var value: i32 = undefined;
     const switches = [_]abi.Option{
-        .keep_alive, .no_delay, .reuse_addr, .reuse_port, .oob_inline, .dont_route, .broadcast,
+        .keep_alive, .no_delay, .reuse_addr, .oob_inline, .dont_route, .broadcast, .reuse_port,
     };
-    for (switches) |option| {
+    for (switches[0..if (support.is_posix) 7 else 6]) |option| {
         try expectEqual(0, socket.setOption(descriptor, number(option), 1));
         try expectEqual(0, socket.getOption(descriptor, number(option), &value));
         try expectEqual(1, value);
@@ -354,10 +363,9 @@ test "inheritance" {
     for ([_]bool{ false, true }) |inheritable| {
         const descriptor = socket.open(@intFromEnum(abi.Domain.inet), stream, 0, inheritable);
         defer _ = os.close(descriptor);
-        const close_on_exec: usize = @intFromBool(!inheritable);
-        try expectEqual(close_on_exec, linux.fcntl(descriptor, linux.F.GETFD, 0));
+        try expectEqual(inheritable, support.isInheritable(descriptor));
         try expectEqual(0, os.setInheritable(descriptor, !inheritable));
-        try expectEqual(1 - close_on_exec, linux.fcntl(descriptor, linux.F.GETFD, 0));
+        try expectEqual(!inheritable, support.isInheritable(descriptor));
     }
     try expectErrno(.BADF, os.setInheritable(-1, true));
     try expect(os.descriptorLimit() > 0);

@@ -1,10 +1,30 @@
 //! What the suites share: descriptors to wait for, and a selector that fails loudly.
 
 const std = @import("std");
-const linux = std.os.linux;
+const builtin = @import("builtin");
 const abi = @import("../abi.zig");
 const os = @import("../os.zig").os;
 const Selector = @import("../selector.zig").Selector;
+const host = switch (builtin.os.tag) {
+    .windows => @import("host_windows.zig"),
+    else => @import("host_linux.zig"),
+};
+
+pub const Pipe = host.Pipe;
+pub const SocketPair = host.SocketPair;
+pub const SignalCount = host.SignalCount;
+pub const duplicate = host.duplicate;
+pub const openIdleAt = host.openIdleAt;
+pub const descriptorMark = host.descriptorMark;
+pub const isInheritable = host.isInheritable;
+pub const openUnwaitable = host.openUnwaitable;
+pub const closeUnwaitable = host.closeUnwaitable;
+pub const unwaitable_errno = host.unwaitable_errno;
+pub const shutdownWriting = host.shutdownWriting;
+
+/// For what does not depend on the backend.
+pub const any_backend: abi.Backend = host.any_backend;
+pub const is_posix = builtin.os.tag != .windows;
 
 pub const read = abi.Readiness.read;
 pub const write = abi.Readiness.write;
@@ -71,75 +91,6 @@ pub const Subject = struct {
         try std.testing.expectEqual(expected, events[0]);
     }
 };
-
-pub const Pipe = struct {
-    reader: i32,
-    writer: i32,
-
-    pub fn init() !Pipe {
-        var ends: [2]i32 = undefined;
-        if (linux.errno(linux.pipe2(&ends, .{ .CLOEXEC = true, .NONBLOCK = true })) != .SUCCESS) return error.NoPipe;
-        return .{ .reader = ends[0], .writer = ends[1] };
-    }
-
-    pub fn deinit(self: Pipe) void {
-        _ = os.close(self.reader);
-        _ = os.close(self.writer);
-    }
-
-    pub fn put(self: Pipe) !void {
-        try std.testing.expectEqual(1, linux.write(self.writer, "x", 1));
-    }
-
-    pub fn take(self: Pipe) !void {
-        var byte: [1]u8 = undefined;
-        try std.testing.expectEqual(1, linux.read(self.reader, &byte, 1));
-    }
-};
-
-/// Counts a signal instead of what the process did with it before.
-pub fn SignalCount(comptime signal: std.posix.SIG) type {
-    return struct {
-        former: std.posix.Sigaction,
-
-        var count: std.atomic.Value(u32) = .init(0);
-
-        pub fn init() @This() {
-            count.store(0, .monotonic);
-            const action: std.posix.Sigaction = .{
-                .handler = .{ .handler = onSignal },
-                .mask = std.posix.sigemptyset(),
-                .flags = 0,
-            };
-            var former: std.posix.Sigaction = undefined;
-            std.posix.sigaction(signal, &action, &former);
-            return .{ .former = former };
-        }
-
-        pub fn deinit(self: @This()) void {
-            std.posix.sigaction(signal, &self.former, null);
-        }
-
-        pub fn get(_: @This()) u32 {
-            return count.load(.monotonic);
-        }
-
-        fn onSignal(_: std.posix.SIG) callconv(.c) void {
-            _ = count.fetchAdd(1, .monotonic);
-        }
-    };
-}
-
-pub fn openFile(path: [*:0]const u8) !i32 {
-    const descriptor: i32 = @bitCast(@as(u32, @truncate(linux.openat(linux.AT.FDCWD, path, .{ .CLOEXEC = true }, 0))));
-    return if (descriptor < 0) error.NoFile else descriptor;
-}
-
-/// A second number for the same file, at `lowest` or above.
-pub fn duplicate(descriptor: i32, lowest: i32) !i32 {
-    const copy: i32 = @bitCast(@as(u32, @truncate(linux.fcntl(descriptor, linux.F.DUPFD_CLOEXEC, @intCast(lowest)))));
-    return if (copy < 0) error.NoDescriptor else copy;
-}
 
 pub fn elapsedMilliseconds(start_ns: u64) f64 {
     return @as(f64, @floatFromInt(os.monotonicNanoseconds() - start_ns)) / std.time.ns_per_ms;

@@ -129,6 +129,17 @@ pub fn pollResult(poll: *const Poll) i32 {
     return if (poll.events & PollEvent.local_close != 0) failure(.BADF) else @intCast(poll.events);
 }
 
+/// 0 when the descriptor is one that can be waited for.
+pub fn checkWaitable(descriptor: i32) i32 {
+    if (descriptor & descriptors.waitable_tag != 0) return descriptors.checkOpen(descriptor);
+    var kind: [4]u8 = undefined;
+    var size: c_int = kind.len;
+    const SOL = std.os.windows.ws2_32.SOL;
+    const SO = std.os.windows.ws2_32.SO;
+    const failed = win32.getsockopt(descriptors.socketOf(descriptor), SOL.SOCKET, SO.TYPE, &kind, &size);
+    return if (failed == 0) 0 else descriptors.lastFailureOf(descriptor);
+}
+
 /// The socket as AFD knows it, which is another one where a layered provider stands in front of it. Some of those
 /// refuse the proper question, and answer one of the others.
 pub fn baseSocket(descriptor: i32) i32 {
