@@ -99,7 +99,8 @@ test "closing amid lookups closes the event with the last thread" {
     // The threads end in their own time.
     for (0..500) |_| {
         _ = try subject.wait(10);
-        if (try support.descriptorMark() == before) return;
+        // An earlier test's threads may have ended as well.
+        if (try support.descriptorMark() <= before) return;
     }
     return error.DescriptorLeaked;
 }
