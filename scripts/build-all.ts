@@ -50,6 +50,7 @@ const LINUX_IMPORTS = [
   "getauxval",
   "pthread_create",
   "pthread_detach",
+  "pthread_join",
 ];
 
 function readLinux(file: Buffer): Library {
