@@ -17,9 +17,7 @@ const callbacks: Record<string, string> = {
 
 const FAIL = `
   const error = new Error("boom");
-  let calls = 0;
   function fail() {
-    calls += 1;
     throw error;
   }`;
 
@@ -45,7 +43,8 @@ describe.each([...backends])("%s", (selector) => {
           if (reports++ === 0) console.log(seen === error, origin);
         });
         ${begin}
-        await sleepAsync(20);
+        while (reports === 0) await sleepAsync(5);
+        await sleepAsync(5);
         console.log("goes on");
         process.exit();`);
       expect(outcome).toEqual({ stdout: "true uncaughtException\ngoes on", stderr: "", exitCode: 0 });
@@ -112,7 +111,7 @@ describe.each([...backends])("%s", (selector) => {
     expect(exitCode).toBe(0);
   });
 
-  test("the other descriptors, timers and promises of the round are served although one callback throws", () => {
+  test("the other descriptors and timers of the round are served although one callback throws", () => {
     const { stdout, exitCode } = run(`
       process.on("uncaughtException", ({ message }) => console.log("uncaught", message));
       const pairs = [await hostedPair(), await hostedPair(), await hostedPair()];
@@ -184,10 +183,15 @@ describe.each([...backends])("%s", (selector) => {
     test("with a handler", () => {
       for (const body of [ours, plain]) {
         const outcome = run(`
+          let seen = false;
           process.on("unhandledRejection", (reason, promise) => {
             console.log(reason.message, promise instanceof Promise);
+            seen = true;
           });
-          addTimer(20, true, () => { console.log("goes on"); return true; });
+          addTimer(5, false, () => {
+            if (seen) console.log("goes on");
+            return seen;
+          });
           ${body}`);
         expect(outcome).toEqual({ stdout: "boom true\ngoes on", stderr: "", exitCode: 0 });
       }

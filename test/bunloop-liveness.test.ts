@@ -3,9 +3,13 @@ import { backends } from "./backends.ts";
 import { runProgram } from "./bunloop-helper.ts";
 
 /** What every program here begins with. What comes `later` does not keep the process alive by itself. */
-const BEGINNING = `
+const beginning = (laterMs: number) => `
+  const laterMs = ${laterMs};
   const done = () => { console.log("done"); return true; };
-  const later = (body) => setTimeout(body, 30).unref();`;
+  const later = (body) => setTimeout(body, laterMs).unref();`;
+
+/** Short for what is waited for, long for what is not: starting may take its time. */
+const [SOON_MS, LATE_MS] = [30, 3000];
 
 /** Operations that end, with "done", after a while. */
 const pending: Record<string, string> = {
@@ -17,14 +21,14 @@ const pending: Record<string, string> = {
     const { socket, port } = listener();
     later(() => dial("127.0.0.1", port));
     accept(socket).then(done);`,
-  sleepAsync: `sleepAsync(30).then(done);`,
+  sleepAsync: `sleepAsync(laterMs).then(done);`,
   addRead: `
     const [here, there] = await hostedPair();
     later(() => send(here, "x"));
     addRead(there, done);`,
-  addTimer: `addTimer(30, true, done);`,
+  addTimer: `addTimer(laterMs, true, done);`,
   addProcess: `
-    const child = Bun.spawn(["sleep", "0.03"]);
+    const child = Bun.spawn(["sleep", String(laterMs / 1000)]);
     child.unref();
     addProcess(child.pid, done);`,
   addSignal: `
@@ -79,11 +83,11 @@ const givenUp: Record<string, [begin: string, giveUp: string]> = {
 
 describe.each([...backends])("%s", (selector) => {
   function expectDone(body: string): void {
-    expect(runProgram(selector, BEGINNING + body)).toEqual({ stdout: "done", stderr: "", exitCode: 0 });
+    expect(runProgram(selector, beginning(SOON_MS) + body)).toEqual({ stdout: "done", stderr: "", exitCode: 0 });
   }
 
   function expectUndone(body: string): void {
-    expect(runProgram(selector, BEGINNING + body)).toEqual({ stdout: "", stderr: "", exitCode: 0 });
+    expect(runProgram(selector, beginning(LATE_MS) + body)).toEqual({ stdout: "", stderr: "", exitCode: 0 });
   }
 
   describe.each(Object.entries(pending))("a pending %s", (_, begin) => {
@@ -123,8 +127,11 @@ describe.each([...backends])("%s", (selector) => {
   test("an unreferenced dispatcher is driven as long as something else keeps the process alive", () => {
     expectDone(`
       getGlobalDispatcher().unref();
-      addTimer(5, true, done);
-      setTimeout(() => {}, 50);`);
+      const alive = setInterval(() => {}, 1000);
+      addTimer(5, true, () => {
+        clearInterval(alive);
+        return done();
+      });`);
   });
 
   test("unref() before attach() counts", () => {

@@ -38,7 +38,9 @@ export interface Usage {
 }
 
 export interface Report {
-  readonly before: Usage;
+  /** Before the first Worker. */
+  readonly initial: Usage;
+  /** Once half of the Workers have ended, and all. */
   readonly half: Usage;
   readonly end: Usage;
   /** How many Workers ended in a manner and with an exit code: `manner code`. */
@@ -223,13 +225,13 @@ async function run(total: number, manners: Manner[]): Promise<Report> {
     }
   };
 
+  const initial = usage();
   await runWorkers(WARM_UP);
-  const before = await settledUsage(usage());
   exits = {};
   errors = {};
   silentBatches = 0;
   await runWorkers(total / 2);
-  const half = await settledUsage(before);
+  const half = await settledUsage(usage());
   await runWorkers(total / 2);
   const end = await settledUsage(half);
 
@@ -238,7 +240,7 @@ async function run(total: number, manners: Manner[]): Promise<Report> {
   writeSync(surroundings.task.fd, "x");
   await until(() => surroundings.sharedDescriptorWorks);
   return {
-    before,
+    initial,
     half,
     end,
     exits,

@@ -24,6 +24,7 @@ import {
   getLocalAddr,
   listen,
   newAsyncEvent,
+  newDispatcher,
   newFuture,
   poll,
   recv,
@@ -31,6 +32,7 @@ import {
   register,
   SockType,
   send,
+  setGlobalDispatcher,
   sleepAsync,
   waitFor,
   waitProcess,
@@ -143,6 +145,13 @@ function listener(): [AsyncFD, number] {
 
 /** One of everything that can be in flight. */
 export function startEverything({ port, pid, fifo, fd, token, triggers }: Omit<WorkerTask, "ending">): void {
+  // Two dispatchers more, of which Bun's loop drives one; it shall not keep a Worker from ending.
+  newDispatcher();
+  const second = newDispatcher();
+  second.unref();
+  setGlobalDispatcher(second);
+  start(sleepAsync(60_000));
+  setGlobalDispatcher(newDispatcher());
   start(recv(waitFor(dial("127.0.0.1", port)), 100));
   start(accept(listener()[0]));
   const datagrams = createAsyncNativeSocket(Domain.AF_INET, SockType.SOCK_DGRAM);
