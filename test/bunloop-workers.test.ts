@@ -11,6 +11,9 @@ const RUN_MS = 90_000;
 /** How many descriptors the Workers of half a run may leave. */
 const DESCRIPTOR_TOLERANCE = 3;
 
+/** Messages go each millisecond; a busy machine may stop the whole process for a while. */
+const LONGEST_SILENCE_MS = 1000;
+
 /** Threads that Bun starts and ends as it likes, for compiling and collecting. */
 const THREAD_TOLERANCE = 3;
 
@@ -86,12 +89,14 @@ function leaveNothing(total: number, report: () => Promise<Report>): void {
     expect(end.zombies).toBe(0);
   });
 
-  inTime("meanwhile the main thread loses no message, and none comes late", ({ messages, silentBatches }) => {
-    expect(messages.received).toBeGreaterThan(total);
-    // One may be on its way.
-    expect(messages.sent - messages.received).toBeLessThanOrEqual(1);
-    expect(silentBatches).toBe(0);
-  });
+  inTime(
+    "meanwhile the main thread loses no message and is never silent for long",
+    ({ messages, longestSilenceMs }) => {
+      expect(messages.sent).toBeGreaterThan(total);
+      expect(messages.received).toBe(messages.sent);
+      expect(longestSilenceMs).toBeLessThan(LONGEST_SILENCE_MS);
+    },
+  );
 
   inTime("the main thread's event gets the trigger that a Worker gave last", ({ triggers }) => {
     expect(triggers.given).toBeGreaterThan(0);
