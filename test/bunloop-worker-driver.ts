@@ -61,7 +61,16 @@ export interface Report {
 
 const AT_ONCE = 4;
 const WARM_UP = 16;
-const terminated = new Set<Manner>(["atOnce", "whileLoading", "spins", "blocks", "idles", "echoes", "looksUp"]);
+const terminated = new Set<Manner>([
+  "atOnce",
+  "whileLoading",
+  "spins",
+  "opens",
+  "blocks",
+  "idles",
+  "echoes",
+  "looksUp",
+]);
 
 const connections = { opened: 0, ended: 0 };
 const messages = { sent: 0, received: 0 };
@@ -215,6 +224,7 @@ async function run(total: number, manners: Manner[]): Promise<Report> {
     if (terminated.has(manner)) {
       if (manner === "whileLoading") await Bun.sleep(delayMs);
       else if (manner !== "atOnce") await Promise.race([ended, new Promise((go) => worker.on("message", go))]);
+      if (manner === "opens") await Bun.sleep(delayMs / 10);
       await worker.terminate();
     }
     count(exits, `${manner} ${await ended}`);
