@@ -3,7 +3,7 @@ import type { Socket } from "bun";
 import { OSError } from "../errors.ts";
 import { loadLibrary } from "./library.ts";
 import { adoptMemory } from "./memory.ts";
-import { errno } from "./socket.ts";
+import { errno, succeeded } from "./socket.ts";
 
 /** Lets Bun's loop wait for a selector: `ring` is called there once after each {@link Bridge.arm}. */
 export interface Bridge {
@@ -34,14 +34,13 @@ export class NativeBridge implements Bridge {
     this.pointer = pointer;
     // Before there is anything to lose: a Worker may be terminated between any two calls.
     this.memory = adoptMemory(pointer, 0, 1, pointer, this.native.bridge_free_address() as Pointer);
-    const result = this.native.bridge_open(pointer, selector);
-    if (result < 0) throw new OSError(-result, "pthread_create");
+    succeeded(this.native.bridge_open(pointer, selector), "pthread_create");
     this.socket = connectNow(this.native.bridge_host_end(pointer), ring);
   }
 
   arm(timeoutMs: number): void {
-    const result = this.native.bridge_arm(this.pointer, this.selector, timeoutMs === Infinity ? -1 : timeoutMs);
-    if (result < 0) throw new OSError(-result, "epoll_ctl");
+    const nativeTimeoutMs = timeoutMs === Infinity ? -1 : timeoutMs;
+    succeeded(this.native.bridge_arm(this.pointer, this.selector, nativeTimeoutMs), "epoll_ctl");
   }
 
   setReferenced(referenced: boolean): void {
