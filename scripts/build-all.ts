@@ -1,4 +1,4 @@
-// Builds the library for every platform into prebuilt/, where src/native/library.ts looks for it, and checks of each
+// Builds the library for every platform into prebuilt/, where src/native/location.ts looks for it, and checks of each
 // file what can be told without running it. Fails when one is missing or not as it must be.
 import { dlopen } from "bun:ffi";
 import { existsSync, readFileSync, rmSync } from "node:fs";

@@ -77,7 +77,6 @@ export class Dispatcher extends Reactor implements Disposable {
   /** While Bun's loop drives this dispatcher. */
   private bunLoop: BunLoop | undefined;
   private referenced = true;
-  private kept = false;
 
   /**
    * One round of the loop: due timers finish their futures; the selector is waited for, not at all when
@@ -399,8 +398,6 @@ export class Dispatcher extends Reactor implements Disposable {
   }
 
   protected override keep(): void {
-    if (this.kept) return;
-    this.kept = true;
     living.add(this);
   }
 

@@ -4,7 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { backends } from "./backends.ts";
 import { packageRoot, privateKiB, waiterThreads } from "./bunloop-helper.ts";
-import { Transcript } from "./example-process.ts";
+import { type Transcript, transcriptOf } from "./example-process.ts";
 
 /** A folder outside of the package, so that nothing of the package's settings counts for what runs there. */
 function temporaryFolder(): string {
@@ -128,7 +128,7 @@ describe.each([...backends])("%s", (selector) => {
         this.child.kill("SIGKILL");
         await this.child.exited;
       });
-      this.output = new Transcript([this.child.stdout]);
+      this.output = transcriptOf(this.child.stdout);
     }
 
     private write(generation: number): void {

@@ -3,25 +3,20 @@ import { join } from "node:path";
 
 const root = join(import.meta.dir, "..");
 
-/** What a process prints on both of its streams, as it comes, and those who wait for something in it. */
+/** Text that arrives bit by bit, and those who wait for something in it. */
 export class Transcript {
   text = "";
   private ended = false;
   private wake = Promise.withResolvers<void>();
 
-  constructor(streams: ReadableStream<Uint8Array>[]) {
-    Promise.all(streams.map((stream) => this.follow(stream))).then(() => {
-      this.ended = true;
-      this.wake.resolve();
-    });
+  add(text: string): void {
+    this.text += text;
+    this.wake.resolve();
   }
 
-  private async follow(stream: ReadableStream<Uint8Array>): Promise<void> {
-    const decoder = new TextDecoder();
-    for await (const part of stream) {
-      this.text += decoder.decode(part, { stream: true });
-      this.wake.resolve();
-    }
+  end(): void {
+    this.ended = true;
+    this.wake.resolve();
   }
 
   async until(pattern: RegExp): Promise<RegExpMatchArray> {
@@ -43,18 +38,39 @@ export class Transcript {
   }
 }
 
-/** Starts an example, which ends with the test at the latest. */
-export function startExample(name: string, args: string[] = [], env: Record<string, string> = {}) {
-  const child = Bun.spawn([process.execPath, "run", `examples/${name}`, ...args], {
-    cwd: root,
-    env: { ...process.env, ...env },
-    stdio: ["ignore", "pipe", "pipe"],
-  });
+/** What a process prints on all of these streams, as it comes. */
+export function transcriptOf(...streams: ReadableStream<Uint8Array>[]): Transcript {
+  const transcript = new Transcript();
+  const follow = async (stream: ReadableStream<Uint8Array>): Promise<void> => {
+    const decoder = new TextDecoder();
+    for await (const part of stream) transcript.add(decoder.decode(part, { stream: true }));
+  };
+  Promise.all(streams.map(follow)).then(() => transcript.end());
+  return transcript;
+}
+
+interface StartOptions {
+  readonly stdin?: "pipe" | "ignore" | Bun.BunFile;
+  readonly env?: Record<string, string>;
+}
+
+/** Starts a command, which ends with the test at the latest. */
+export function start(command: string[], { stdin = "ignore", env = {} }: StartOptions = {}) {
+  const child = Bun.spawn(command, { cwd: root, env: { ...process.env, ...env }, stdio: [stdin, "pipe", "pipe"] });
   onTestFinished(async () => {
     child.kill("SIGKILL");
     await child.exited;
   });
-  return { child, output: new Transcript([child.stdout, child.stderr]) };
+  return { child, output: transcriptOf(child.stdout, child.stderr) };
+}
+
+export function exampleCommand(name: string, ...args: string[]): string[] {
+  return [process.execPath, "run", `examples/${name}`, ...args];
+}
+
+/** As {@link start}, of an example. */
+export function startExample(name: string, args: string[] = [], env: Record<string, string> = {}) {
+  return start(exampleCommand(name, ...args), { env });
 }
 
 /** All that an example prints, and its exit code. */

@@ -1,6 +1,6 @@
 import { afterEach, expect, test } from "bun:test";
 import { connect } from "node:net";
-import { join } from "node:path";
+import { startExample } from "./example-process.ts";
 
 const cleanups: (() => unknown)[] = [];
 
@@ -10,19 +10,8 @@ afterEach(async () => {
 
 /** Starts the example, and gives the address that it prints. */
 async function startServer(): Promise<URL> {
-  const command = [process.execPath, "run", "examples/prometheus.ts"];
-  const child = Bun.spawn(command, { cwd: join(import.meta.dir, ".."), stdout: "pipe", stderr: "inherit" });
-  cleanups.push(() => {
-    child.kill("SIGKILL");
-    return child.exited;
-  });
-  let printed = "";
-  for await (const part of child.stdout) {
-    printed += Buffer.from(part);
-    const address = /http:\S+(?=\n)/.exec(printed)?.[0];
-    if (address !== undefined) return new URL(address);
-  }
-  throw new Error(`the server ended:\n${printed}`);
+  const [address] = await startExample("prometheus.ts").output.until(/http:\S+(?=\n)/);
+  return new URL(address);
 }
 
 /** How many futures of a procedure the metrics say are pending. */

@@ -3,6 +3,7 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { connect, type Socket } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { exampleCommand, start, startExample, Transcript } from "./example-process.ts";
 import { isQemu } from "./qemu.ts";
 
 const root = join(import.meta.dir, "..");
@@ -11,61 +12,6 @@ const cleanups: (() => unknown)[] = [];
 afterEach(async () => {
   for (const cleanup of cleanups.splice(0).reverse()) await cleanup();
 });
-
-/** Text that arrives bit by bit, and those who wait for something in it. */
-class Transcript {
-  text = "";
-  ended = false;
-  private wake = Promise.withResolvers<void>();
-
-  add(text: string): void {
-    this.text += text;
-    this.wake.resolve();
-  }
-
-  end(): void {
-    this.ended = true;
-    this.wake.resolve();
-  }
-
-  async until(pattern: RegExp): Promise<RegExpMatchArray> {
-    for (;;) {
-      const match = this.text.match(pattern);
-      if (match !== null) return match;
-      if (this.ended) throw new Error(`ended without ${pattern}:\n${this.text}`);
-      this.wake = Promise.withResolvers();
-      await this.wake.promise;
-    }
-  }
-
-  async all(): Promise<string> {
-    while (!this.ended) {
-      this.wake = Promise.withResolvers();
-      await this.wake.promise;
-    }
-    return this.text;
-  }
-}
-
-/** Starts a command; what it prints, on both streams, is its transcript. */
-function start(command: string[], stdin: "pipe" | "ignore" | Bun.BunFile = "pipe") {
-  const child = Bun.spawn(command, { cwd: root, stdin, stdout: "pipe", stderr: "pipe" });
-  const output = new Transcript();
-  const follow = async (stream: ReadableStream<Uint8Array>): Promise<void> => {
-    const decoder = new TextDecoder();
-    for await (const part of stream) output.add(decoder.decode(part, { stream: true }));
-  };
-  Promise.all([follow(child.stdout), follow(child.stderr)]).then(() => output.end());
-  cleanups.push(() => {
-    child.kill("SIGKILL");
-    return child.exited;
-  });
-  return { child, output };
-}
-
-function startExample(name: string, ...args: string[]) {
-  return start([process.execPath, "run", `examples/${name}`, ...args]);
-}
 
 async function startServer(name: string): Promise<{ port: number; child: Bun.Subprocess; output: Transcript }> {
   const { child, output } = startExample(name);
@@ -87,7 +33,7 @@ async function joinServer(port: number): Promise<{ socket: Socket; received: Tra
 }
 
 async function run(command: string[]): Promise<string> {
-  const { child, output } = start(command, "ignore");
+  const { child, output } = start(command);
   const text = await output.all();
   expect(`${text}exit code ${await child.exited}`).toEndWith("exit code 0");
   return text;
@@ -143,7 +89,9 @@ describe("echo-server.ts", () => {
 describe("echo-client.ts", () => {
   test("sends the lines of its standard input and prints them back", async () => {
     const { port } = await startServer("echo-server.ts");
-    const { child, output } = startExample("echo-client.ts", "localhost", String(port));
+    const { child, output } = start(exampleCommand("echo-client.ts", "localhost", String(port)), {
+      stdin: "pipe",
+    });
     (child.stdin as Bun.FileSink).write("one\ntwo\n");
     (child.stdin as Bun.FileSink).end();
     expect(await output.all()).toEndWith("> one\n< one\n> two\n< two\n");
@@ -154,7 +102,9 @@ describe("echo-client.ts", () => {
     const { port, child: server } = await startServer("echo-server.ts");
     server.kill("SIGKILL");
     await server.exited;
-    const { child, output } = startExample("echo-client.ts", "127.0.0.1", String(port));
+    const { child, output } = start(exampleCommand("echo-client.ts", "127.0.0.1", String(port)), {
+      stdin: "pipe",
+    });
     (child.stdin as Bun.FileSink).end();
     expect(await output.all()).toBe(`echo-client: connect ECONNREFUSED 127.0.0.1:${port}\n`);
     expect(await child.exited).toBe(1);
@@ -184,7 +134,7 @@ describe("chat.ts", () => {
 
   test.skipIf(Bun.which("nc") === null)("lets nc join (skipped without nc)", async () => {
     const { port } = await startServer("chat.ts");
-    const nc = start(["nc", "127.0.0.1", String(port)]);
+    const nc = start(["nc", "127.0.0.1", String(port)], { stdin: "pipe" });
     const stdin = nc.child.stdin as Bun.FileSink;
     stdin.write("Ann\n");
     stdin.flush();
@@ -319,7 +269,7 @@ describe("http.ts", () => {
 
 describe("watch-fd.ts", () => {
   test("prints what arrives on standard input, until its end", async () => {
-    const { child, output } = startExample("watch-fd.ts");
+    const { child, output } = start(exampleCommand("watch-fd.ts"), { stdin: "pipe" });
     const stdin = child.stdin as Bun.FileSink;
     await output.until(/watching standard input\n/);
     stdin.write("one");
@@ -335,7 +285,7 @@ describe("watch-fd.ts", () => {
     cleanups.push(() => rmSync(directory, { recursive: true }));
     const fifo = join(directory, "fifo");
     await run(["mkfifo", fifo]);
-    const { child, output } = startExample("watch-fd.ts", fifo);
+    const { child, output } = startExample("watch-fd.ts", [fifo]);
     await output.until(/watching /);
     writeFileSync(fifo, "hello\n");
     expect(await output.all()).toEndWith(`read 6 bytes: "hello\\n"\n${fifo} has ended\n`);
@@ -343,8 +293,7 @@ describe("watch-fd.ts", () => {
   });
 
   test("says that a regular file cannot be watched", async () => {
-    const command = [process.execPath, "run", "examples/watch-fd.ts"];
-    const { child, output } = start(command, Bun.file(join(root, "package.json")));
+    const { child, output } = start(exampleCommand("watch-fd.ts"), { stdin: Bun.file(join(root, "package.json")) });
     expect(await output.all()).toStartWith("standard input cannot be watched: Operation not permitted (code: 1).");
     expect(await child.exited).toBe(1);
   });

@@ -2,7 +2,7 @@ import { dlopen } from "bun:ffi";
 import { chownSync, existsSync, mkdtempSync, readdirSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { Transcript } from "./example-process.ts";
+import { transcriptOf } from "./example-process.ts";
 
 const installed = "/usr/lib/postgresql";
 
@@ -47,7 +47,7 @@ export async function startPostgres(): Promise<Postgres> {
   run(asServer("initdb", "--username=postgres", "--auth=trust", "--no-locale", "--encoding=UTF8", "--no-sync"));
   const options = ["-h", "", "-k", folder, "-p", "5432", "-F"]; // no TCP; the socket's folder; no waiting for the disk
   const server = Bun.spawn(asServer("postgres", ...options), { stdio: ["ignore", "ignore", "pipe"] });
-  await new Transcript([server.stderr]).until(/ready to accept connections/);
+  await transcriptOf(server.stderr).until(/ready to accept connections/);
 
   const info = `host=${folder} port=5432 user=postgres dbname=postgres`;
   return {

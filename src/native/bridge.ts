@@ -1,8 +1,8 @@
 import type { Pointer } from "bun:ffi";
 import type { Socket } from "bun";
-import { OSError } from "../errors.ts";
 import { loadLibrary } from "./library.ts";
 import { NativeRecord } from "./memory.ts";
+import { succeeded } from "./socket.ts";
 
 /** Lets Bun's loop wait for a selector: `ring` is called there once after each {@link Bridge.arm}. */
 export interface Bridge {
@@ -26,15 +26,14 @@ export class NativeBridge extends NativeRecord implements Bridge {
   constructor(selector: Pointer, ring: () => void) {
     const native = loadLibrary();
     super(native.bridge_create(), native.bridge_free_address());
-    const result = native.bridge_open(this.pointer, selector);
-    if (result < 0) throw new OSError(-result, "pthread_create");
+    succeeded(native.bridge_open(this.pointer, selector), "pthread_create");
     this.selector = selector;
     this.socket = connectNow(native.bridge_host_end(this.pointer), ring);
   }
 
   arm(timeoutMs: number): void {
-    const result = this.native.bridge_arm(this.pointer, this.selector, timeoutMs === Infinity ? -1 : timeoutMs);
-    if (result < 0) throw new OSError(-result, "epoll_ctl");
+    const nativeTimeoutMs = timeoutMs === Infinity ? -1 : timeoutMs;
+    succeeded(this.native.bridge_arm(this.pointer, this.selector, nativeTimeoutMs), "epoll_ctl");
   }
 
   setReferenced(referenced: boolean): void {

@@ -275,7 +275,7 @@ fn Suite(comptime backend: abi.Backend) type {
         }
 
         test "numbers above FD_SETSIZE" {
-            if (!support.is_posix) return error.SkipZigTest;
+            if (!support.is_posix) return error.SkipZigTest; // chooses the numbers of duplicates itself
             const subject: Subject = try .init(backend);
             defer subject.deinit();
             const pipe: Pipe = try .init();
@@ -431,7 +431,7 @@ fn Suite(comptime backend: abi.Backend) type {
         }
 
         test "signals do not shorten a wait" {
-            if (!support.is_posix) return error.SkipZigTest;
+            if (!support.is_posix) return error.SkipZigTest; // Windows has no signals
             const subject: Subject = try .init(backend);
             defer subject.deinit();
             var alarms: support.SignalCount(.ALRM) = .init();
@@ -453,7 +453,7 @@ fn Suite(comptime backend: abi.Backend) type {
 }
 
 test "epoll knows a number that came to name something else" {
-    if (builtin.os.tag != .linux) return error.SkipZigTest;
+    if (builtin.os.tag != .linux) return error.SkipZigTest; // epoll is Linux's
     const subject: Subject = try .init(.epoll);
     defer subject.deinit();
     const pipe: Pipe = try .init();
@@ -467,7 +467,7 @@ test "epoll knows a number that came to name something else" {
 }
 
 test "epoll without epoll_pwait2 is coarser, but never early" {
-    if (builtin.os.tag != .linux) return error.SkipZigTest;
+    if (builtin.os.tag != .linux) return error.SkipZigTest; // epoll is Linux's
     const subject: Subject = try .init(.epoll);
     defer subject.deinit();
     subject.selector.backend.epoll.has_precise_wait = false;

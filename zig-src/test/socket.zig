@@ -99,7 +99,7 @@ test "a round trip over IPv6" {
 }
 
 test "a round trip over a UNIX socket with an abstract name" {
-    if (!support.is_posix) return error.SkipZigTest;
+    if (!support.is_posix) return error.SkipZigTest; // no UNIX sockets
     try expectRoundTrip(unixAddress("\x00asyncdispatch-test"));
 }
 
@@ -116,7 +116,7 @@ test "addresses come back as they were given" {
 }
 
 test "paths come back as they were given" {
-    if (!support.is_posix) return error.SkipZigTest;
+    if (!support.is_posix) return error.SkipZigTest; // no UNIX sockets
     var buffer: [64]u8 = undefined;
     const path = try std.fmt.bufPrint(&buffer, "/tmp/asyncdispatch-{d}.sock", .{linux.getpid()});
     const wanted = unixAddress(path);
@@ -132,7 +132,7 @@ test "paths come back as they were given" {
 }
 
 test "the longest UNIX path" {
-    if (!support.is_posix) return error.SkipZigTest;
+    if (!support.is_posix) return error.SkipZigTest; // no UNIX sockets
     var wanted = unixAddress("/tmp/" ++ "x" ** 103);
     const unix = socket.open(wanted.domain, stream, 0, false);
     defer _ = os.close(unix);
@@ -231,7 +231,7 @@ test "datagrams over IPv6" {
 }
 
 test "datagrams between UNIX sockets" {
-    if (!support.is_posix) return error.SkipZigTest;
+    if (!support.is_posix) return error.SkipZigTest; // no UNIX sockets
     try expectDatagrams(unixAddress("\x00asyncdispatch-a"), unixAddress("\x00asyncdispatch-b"));
 }
 
@@ -252,7 +252,7 @@ test "a datagram that does not fit tells its length, and the rest of it is gone"
 }
 
 test "a sender without a name has no domain" {
-    if (!support.is_posix) return error.SkipZigTest;
+    if (!support.is_posix) return error.SkipZigTest; // no UNIX sockets
     const receiver: Endpoint = try .init(unixAddress("\x00asyncdispatch-unnamed"));
     defer receiver.deinit();
     const sender = socket.open(receiver.address.domain, datagram, 0, false);
@@ -282,7 +282,7 @@ test "malformed targets of datagrams are refused" {
 }
 
 test "a send to a peer that is gone is EPIPE and no signal" {
-    if (!support.is_posix) return error.SkipZigTest;
+    if (!support.is_posix) return error.SkipZigTest; // no UNIX sockets
     const connection: Connection = try .init(unixAddress("\x00asyncdispatch-gone"));
     defer connection.deinit();
     var signals: support.SignalCount(.PIPE) = .init();
