@@ -1,4 +1,4 @@
-import { closeSync, constants, fstatSync, ftruncateSync, openSync } from "node:fs";
+import { constants, fstatSync, ftruncateSync } from "node:fs";
 import { requireInteger } from "./asyncdispatch/sockets.ts";
 import { bytesOf, MAX_TRANSFER_SIZE } from "./asyncdispatch/transfer.ts";
 import { Future } from "./asyncfutures.ts";
@@ -20,6 +20,7 @@ import { AssertionDefect, OSError, requireOptions, typeName, ValueError } from "
 import { FileDescriptor, FileInput, FileWrite, type Opened, READ_AHEAD } from "./fileinput.ts";
 import { Lane } from "./lane.ts";
 import { Readiness } from "./native/abi.ts";
+import { closeFile, hasNativeFiles, openFile } from "./native/files.ts";
 import type { AsyncFD } from "./native/selector.ts";
 import { errno } from "./native/socket.ts";
 import type { Watch } from "./watch.ts";
@@ -244,8 +245,8 @@ export class AsyncFile implements Disposable {
     this.writing.failAll(error);
     this.input.input.clear();
     // A dispatcher that is closed, or a call of `unregister`, has forgotten it.
-    if (this.watch.registered) this.dispatcher.unregister(this.watch, error);
-    closeSync(this.file.fd);
+    if (this.watch.registered) this.dispatcher.unregister(this.watch, error, hasNativeFiles);
+    closeFile(this.file.fd);
   }
 
   [Symbol.dispose](): void {
@@ -348,24 +349,12 @@ export function openAsync(path: string, mode: FileMode = FileMode.fmRead): Async
   if (typeof mode !== "string") throw new TypeError(`Expected a file mode, got ${typeName(mode)}`);
   if (!Object.hasOwn(MODE_FLAGS, mode)) throw new ValueError(`"${mode}" is not a file mode`);
   const flags = MODE_FLAGS[mode] | constants.O_NONBLOCK | constants.O_NOCTTY;
-  const fd = open(path, flags);
+  const fd = openFile(path, flags, PERMISSIONS);
   try {
     return new AsyncFile(fd, { path, flags, position: 0 });
   } catch (error) {
-    closeSync(fd);
+    closeFile(fd);
     throw error;
-  }
-}
-
-function open(path: string, flags: number): AsyncFD {
-  for (;;) {
-    try {
-      return openSync(path, flags, PERMISSIONS) as AsyncFD;
-    } catch (error) {
-      const { errno: code } = error as { errno?: unknown };
-      if (typeof code !== "number") throw error;
-      if (-code !== errno.EINTR) throw new OSError(-code, "open", { path });
-    }
   }
 }
 

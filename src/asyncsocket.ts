@@ -19,6 +19,7 @@ import { getGlobalDispatcher } from "./dispatcher.ts";
 import { AssertionDefect, OSError, requireOptions, typeName, ValueError } from "./errors.ts";
 import { FutureVar } from "./futurevar.ts";
 import type { LaneOperation } from "./lane.ts";
+import { custody } from "./native/custody.ts";
 import type { AsyncFD } from "./native/selector.ts";
 import { errno, socket as native } from "./native/socket.ts";
 import type { LookupRequest } from "./resolver.ts";
@@ -103,8 +104,8 @@ export class AsyncSocket implements Disposable {
       return;
     }
     // A dispatcher that is closed, or a call of `unregister`, has forgotten the socket.
-    if (watch !== undefined) dispatcher.unregister(watch, new OSError(errno.EBADF, "close"));
-    native.socket_close(fd);
+    if (watch !== undefined) dispatcher.unregister(watch, new OSError(errno.EBADF, "close"), true);
+    native.descriptor_close(custody.pointer, fd);
   }
 
   [Symbol.dispose](): void {

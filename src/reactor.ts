@@ -91,9 +91,11 @@ export abstract class Reactor implements WatchOwner {
   /**
    * @internal Forgets a watch. Operations fail with `error`; plain callbacks are dropped, but those whose turn it
    * is in this very round are still called.
+   *
+   * @param isClosing the descriptor is closed next
    */
-  unregister(watch: Watch, error: Error = new OSError(errno.ECANCELED, "unregister")): void {
-    this.forget(watch);
+  unregister(watch: Watch, error: Error = new OSError(errno.ECANCELED, "unregister"), isClosing = false): void {
+    this.forget(watch, isClosing);
     watch.readers = abandoned(watch.readers, error);
     watch.writers = abandoned(watch.writers, error);
   }

@@ -1,11 +1,10 @@
-import type { Pointer } from "bun:ffi";
 import { Domain, isUnixPath, NativeAddress } from "./address.ts";
 import { Future } from "./asyncfutures.ts";
 import type { Dispatcher } from "./dispatcher.ts";
 import { type CancelledError, IOError, OSError } from "./errors.ts";
 import { ipVersion } from "./ipaddress.ts";
 import { AddressLayout, LookupLayout, Readiness } from "./native/abi.ts";
-import { adoptMemory } from "./native/memory.ts";
+import { NativeRecord } from "./native/memory.ts";
 import type { AsyncFD } from "./native/selector.ts";
 import { callFailure, errno, socket, succeeded } from "./native/socket.ts";
 import { CallbackWaiter, type Watch } from "./watch.ts";
@@ -87,25 +86,19 @@ function immediately(lookup: () => NativeAddress[]): Future<NativeAddress[]> {
 }
 
 /** The lookups of one dispatcher; its descriptor is watched while one is pending. */
-class Resolver {
+class Resolver extends NativeRecord {
   private readonly dispatcher: Dispatcher;
-  private readonly pointer: Pointer;
-  /** Owns the native resolver, which is freed with it; nothing reads it. */
-  protected readonly owner: ArrayBuffer;
   private readonly pending = new Map<number, Lookup>();
-  private readonly memory = new Uint8Array(LookupLayout.size);
+  private readonly found = new Uint8Array(LookupLayout.size);
   private readonly watch: Watch;
   private readonly waiter = new CallbackWaiter(() => this.takeFinished());
   private lastTicket = 0;
 
   constructor(dispatcher: Dispatcher) {
-    const code = new Int32Array(1);
-    const pointer = socket.resolver_create(code) as Pointer | null;
-    if (pointer === null) throw callFailure(code[0] as number, "eventfd");
+    super(socket.resolver_create(), socket.resolver_free_address());
+    succeeded(socket.resolver_open(this.pointer), "eventfd");
     this.dispatcher = dispatcher;
-    this.pointer = pointer;
-    this.owner = adoptMemory(pointer, 0, 1, pointer, socket.resolver_free_address() as Pointer);
-    this.watch = dispatcher.register(socket.resolver_descriptor(pointer) as AsyncFD);
+    this.watch = dispatcher.register(socket.resolver_descriptor(this.pointer) as AsyncFD);
     dispatcher.own(this);
   }
 
@@ -140,13 +133,13 @@ class Resolver {
 
   /** True once no lookup is pending. */
   private takeFinished(): boolean {
-    while (socket.resolver_take(this.pointer, this.memory) === 1) {
-      const ticket = new DataView(this.memory.buffer).getUint32(LookupLayout.ticket, true);
+    while (socket.resolver_take(this.pointer, this.found) === 1) {
+      const ticket = new DataView(this.found.buffer).getUint32(LookupLayout.ticket, true);
       const lookup = this.pending.get(ticket);
       if (lookup === undefined) continue;
       this.pending.delete(ticket);
       try {
-        lookup.complete(readLookup(this.memory, lookup.request));
+        lookup.complete(readLookup(this.found, lookup.request));
       } catch (error) {
         lookup.fail(error as Error);
       }

@@ -49,8 +49,8 @@ export interface Report {
   readonly errors: Record<string, number>;
   /** What the main thread sent to itself, and what came back in order. */
   readonly messages: { readonly sent: number; readonly received: number };
-  /** During how many batches of Workers no message came back. */
-  readonly silentBatches: number;
+  /** The longest time between two that came back. */
+  readonly longestSilenceMs: number;
   /** Of the main thread's event: how often Workers triggered it, and of how many the last call could know. */
   readonly triggers: { readonly given: number; readonly seen: number };
   /** The connections of Workers to the main thread, and how many of them it saw end. */
@@ -61,10 +61,21 @@ export interface Report {
 
 const AT_ONCE = 4;
 const WARM_UP = 16;
-const terminated = new Set<Manner>(["atOnce", "whileLoading", "spins", "blocks", "idles", "echoes", "looksUp"]);
+const terminated = new Set<Manner>([
+  "atOnce",
+  "whileLoading",
+  "spins",
+  "opens",
+  "blocks",
+  "idles",
+  "echoes",
+  "looksUp",
+]);
 
 const connections = { opened: 0, ended: 0 };
 const messages = { sent: 0, received: 0 };
+let lastMessage = 0;
+let longestSilenceMs = 0;
 
 const watchConnection = async(function* (socket: AsyncFD) {
   connections.opened += 1;
@@ -86,17 +97,22 @@ const receiveNumbers = async(function* (socket: AsyncFD) {
   for (;;) {
     const bytes = yield* recv(socket, 4);
     if (bytes.readUInt32LE() === messages.received) messages.received += 1;
+    const now = performance.now();
+    longestSilenceMs = Math.max(longestSilenceMs, now - lastMessage);
+    lastMessage = now;
   }
 });
 
-/** Each millisecond the next number, to a socket that sends it back. */
-const exchangeNumbers = async(function* () {
+/** Each millisecond the next number, to a socket that sends it back, while `wanted` says so. */
+const exchangeNumbers = async(function* (wanted: () => boolean) {
   const { socket, port } = listener();
   const dialled = dial("127.0.0.1", port);
   asyncCheck(answer(yield* accept(socket)));
   const client = yield* dialled;
   asyncCheck(receiveNumbers(client));
+  lastMessage = performance.now();
   addTimer(1, false, () => {
+    if (!wanted()) return true;
     const bytes = Buffer.alloc(4);
     bytes.writeUInt32LE(messages.sent++);
     asyncCheck(send(client, bytes));
@@ -196,10 +212,10 @@ function count(counts: Record<string, number>, what: string): void {
 
 async function run(total: number, manners: Manner[]): Promise<Report> {
   using surroundings = new Surroundings();
-  asyncCheck(exchangeNumbers());
+  let isRunning = true;
+  asyncCheck(exchangeNumbers(() => isRunning));
   let exits: Record<string, number> = {};
   let errors: Record<string, number> = {};
-  let silentBatches = 0;
 
   const runWorker = async (manner: Manner, delayMs: number): Promise<void> => {
     const worker = surroundings.start(manner === "atOnce" || manner === "whileLoading" ? "idles" : manner);
@@ -208,6 +224,7 @@ async function run(total: number, manners: Manner[]): Promise<Report> {
     if (terminated.has(manner)) {
       if (manner === "whileLoading") await Bun.sleep(delayMs);
       else if (manner !== "atOnce") await Promise.race([ended, new Promise((go) => worker.on("message", go))]);
+      if (manner === "opens") await Bun.sleep(delayMs / 10);
       await worker.terminate();
     }
     count(exits, `${manner} ${await ended}`);
@@ -215,13 +232,11 @@ async function run(total: number, manners: Manner[]): Promise<Report> {
 
   const runWorkers = async (number: number): Promise<void> => {
     for (let started = 0; started < number; started += AT_ONCE) {
-      const { received } = messages;
       const batch = Array.from({ length: AT_ONCE }, (_, i) => {
         const index = started + i;
         return runWorker(manners[index % manners.length] as Manner, (index * 0.7) % 40);
       });
       await Promise.all(batch);
-      if (messages.received === received) silentBatches += 1;
     }
   };
 
@@ -229,14 +244,15 @@ async function run(total: number, manners: Manner[]): Promise<Report> {
   await runWorkers(WARM_UP);
   exits = {};
   errors = {};
-  silentBatches = 0;
   await runWorkers(total / 2);
   const half = await settledUsage(usage());
   await runWorkers(total / 2);
   const end = await settledUsage(half);
 
+  isRunning = false;
   const given = surroundings.triggersGiven;
   await until(() => surroundings.triggersSeen === given && connections.ended === connections.opened);
+  await until(() => messages.received === messages.sent);
   writeSync(surroundings.task.fd, "x");
   await until(() => surroundings.sharedDescriptorWorks);
   return {
@@ -246,7 +262,7 @@ async function run(total: number, manners: Manner[]): Promise<Report> {
     exits,
     errors,
     messages: { ...messages },
-    silentBatches,
+    longestSilenceMs,
     triggers: { given, seen: surroundings.triggersSeen },
     connections: { ...connections },
     sharedDescriptorWorks: surroundings.sharedDescriptorWorks,

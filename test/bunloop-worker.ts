@@ -34,6 +34,7 @@ import {
   send,
   setGlobalDispatcher,
   sleepAsync,
+  unregister,
   waitFor,
   waitProcess,
 } from "../src/index.ts";
@@ -76,6 +77,18 @@ const saturate = async(function* (onEcho: () => void) {
   }
 });
 
+/** One of everything that takes something of the system. */
+function openAndClose(): void {
+  newDispatcher().close();
+  newAsyncEvent().close();
+  unregister(addProcess(process.pid, () => false));
+  unregister(addSignal("SIGUSR2", () => false));
+  openAsync(import.meta.path).close();
+  const [server, port] = listener();
+  const dialled = dial("127.0.0.1", port);
+  for (const socket of [waitFor(accept(server)), waitFor(dialled), server]) closeSocket(socket);
+}
+
 /** Something that Bun's loop drives, and that is over. */
 const finish = async(function* () {
   const [server, port] = listener();
@@ -91,6 +104,10 @@ const endings = {
   spins: () => {
     sayReady();
     for (;;) poll(0);
+  },
+  opens: () => {
+    sayReady();
+    for (;;) openAndClose();
   },
   blocks: () => {
     sayReady();

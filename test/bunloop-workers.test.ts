@@ -8,8 +8,8 @@ import { runScript } from "./children.ts";
 /** Many Workers take their time. */
 const RUN_MS = 90_000;
 
-/** How many descriptors the Workers of half a run may leave. */
-const DESCRIPTOR_TOLERANCE = 3;
+/** Messages go each millisecond; a busy machine may stop the whole process for a while. */
+const LONGEST_SILENCE_MS = 1000;
 
 /** Threads that Bun starts and ends as it likes, for compiling and collecting. */
 const THREAD_TOLERANCE = 3;
@@ -66,7 +66,7 @@ function leaveNothing(total: number, report: () => Promise<Report>): void {
   });
 
   inTime("no descriptor is left", ({ half, end }) => {
-    expect(end.descriptors.length - half.descriptors.length).toBeLessThanOrEqual(DESCRIPTOR_TOLERANCE);
+    expect(end.descriptors.length).toBeLessThanOrEqual(half.descriptors.length);
   });
 
   inTime("no thread is left", ({ half, end }) => {
@@ -86,12 +86,14 @@ function leaveNothing(total: number, report: () => Promise<Report>): void {
     expect(end.zombies).toBe(0);
   });
 
-  inTime("meanwhile the main thread loses no message, and none comes late", ({ messages, silentBatches }) => {
-    expect(messages.received).toBeGreaterThan(total);
-    // One may be on its way.
-    expect(messages.sent - messages.received).toBeLessThanOrEqual(1);
-    expect(silentBatches).toBe(0);
-  });
+  inTime(
+    "meanwhile the main thread loses no message and is never silent for long",
+    ({ messages, longestSilenceMs }) => {
+      expect(messages.sent).toBeGreaterThan(total);
+      expect(messages.received).toBe(messages.sent);
+      expect(longestSilenceMs).toBeLessThan(LONGEST_SILENCE_MS);
+    },
+  );
 
   inTime("the main thread's event gets the trigger that a Worker gave last", ({ triggers }) => {
     expect(triggers.given).toBeGreaterThan(0);
@@ -112,6 +114,10 @@ describe.each([...backends])("%s", (selector) => {
   describe("500 Workers in a row that are terminated at any moment, with everything in flight", () => {
     const manners = ["atOnce", "whileLoading", "spins", "blocks", "idles", "echoes", "looksUp"] as const;
     leaveNothing(500, reportOf(selector, 500, manners));
+  });
+
+  describe("200 Workers in a row that are terminated while they open and close what there is", () => {
+    leaveNothing(200, reportOf(selector, 200, ["opens"]));
   });
 
   describe("250 Workers in a row that end by themselves, with everything in flight", () => {

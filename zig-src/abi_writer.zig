@@ -91,7 +91,8 @@ fn argumentType(comptime T: type, comptime previous: ?type) []const u8 {
     if (isBytes(T)) return "buffer";
     if (scalarType(T)) |name| return name;
     return switch (Pointee(T)) {
-        lib.Selector, lib.Bridge, lib.Resolver, lib.EventReference, lib.Process, lib.SignalWatch, anyopaque => "ptr",
+        lib.Custody, lib.Selector, lib.Bridge, lib.Resolver => "ptr",
+        lib.EventReference, lib.Process, lib.SignalWatch, anyopaque => "ptr",
         i32, abi.Handle, abi.Address, abi.Lookup, abi.ProcessStatus => "buffer",
         else => @compileError("no bun:ffi type for " ++ @typeName(T)),
     };

@@ -9,6 +9,7 @@ const socket = @import("socket.zig");
 const resolver = @import("resolver.zig");
 const selectors = @import("selector.zig");
 pub const Selector = selectors.Selector;
+pub const Custody = @import("custody.zig").Custody;
 pub const Resolver = resolver.Resolver;
 pub const Bridge = if (@hasDecl(os, "socketPair")) @import("bridge.zig").Bridge else @import("bridge/absent.zig").Bridge;
 const event = @import("watch/event.zig");
@@ -47,12 +48,31 @@ pub export fn selector_backends() u32 {
     return selectors.available_backends;
 }
 
-pub export fn selector_create(backend: u32, code: *i32) ?*Selector {
-    const which = std.enums.fromInt(abi.Backend, backend) orelse {
-        code.* = @intFromEnum(abi.Code.unknown_backend);
-        return null;
-    };
-    return .create(which, code);
+// What owns resources of the system begins empty: JavaScript has it freed with an array buffer of its own before it
+// is opened. A Worker may be terminated between any two of its calls.
+
+/// null when there is no memory, as of every `_create`.
+pub export fn custody_create() ?*Custody {
+    return .create();
+}
+
+/// The deallocator of the array buffer that JavaScript makes of it; the context is the custody.
+pub export fn custody_free(_: ?*anyopaque, context: ?*anyopaque) void {
+    const custody: *Custody = @ptrCast(@alignCast(context orelse return));
+    custody.free();
+}
+
+pub export fn custody_free_address() ?*const anyopaque {
+    return &custody_free;
+}
+
+pub export fn selector_create() ?*Selector {
+    return .create();
+}
+
+pub export fn selector_open(selector: *Selector, backend: u32) i32 {
+    const which = std.enums.fromInt(abi.Backend, backend) orelse return @intFromEnum(abi.Code.unknown_backend);
+    return selector.open(which);
 }
 
 /// `abi.event_capacity` events, of which the last wait filled the first. Lives until `selector_free`.
@@ -84,17 +104,32 @@ pub export fn selector_descriptor(selector: *Selector) i32 {
 }
 
 /// `is_own`: this library has just opened the descriptor, which spares the look whether it is open.
-pub export fn selector_register(selector: *Selector, descriptor: i32, is_own: u32, handle: *abi.Handle) i32 {
-    return selector.register(descriptor, is_own != 0, handle);
+pub export fn selector_register(
+    selector: *Selector,
+    custody: *Custody,
+    descriptor: i32,
+    is_own: u32,
+    handle: *abi.Handle,
+) i32 {
+    const code = selector.register(descriptor, is_own != 0, handle);
+    if (code == 0 and is_own != 0) custody.release(descriptor);
+    return code;
 }
 
 pub export fn selector_set_interest(selector: *Selector, index: u32, generation: u32, interest: u32) i32 {
     return selector.setInterest(.{ .index = index, .generation = generation }, interest);
 }
 
-/// `is_closing`: the descriptor is closed next, which takes it out of the kernel's set as well.
-pub export fn selector_unregister(selector: *Selector, index: u32, generation: u32, is_closing: u32) i32 {
-    return selector.unregister(.{ .index = index, .generation = generation }, is_closing != 0);
+/// `is_closing`: the descriptor is closed next, by `descriptor_close`, which takes it out of the kernel's set as well.
+pub export fn selector_unregister(
+    selector: *Selector,
+    custody: *Custody,
+    index: u32,
+    generation: u32,
+    is_closing: u32,
+) i32 {
+    const result = selector.unregister(.{ .index = index, .generation = generation }, is_closing != 0);
+    return if (is_closing != 0) custody.hold(result) else result;
 }
 
 pub export fn selector_wait(selector: *Selector, timeout_ms: f64, limit: u32) i32 {
@@ -106,8 +141,7 @@ pub export fn selector_clock() f64 {
     return @as(f64, @floatFromInt(os.monotonicNanoseconds())) / std.time.ns_per_ms;
 }
 
-/// A door-bell; null when there is no memory. JavaScript has it freed with an array buffer of its own before it opens
-/// it: a Worker may be terminated between any two of its calls, and would leave an open one behind.
+/// A door-bell for a selector.
 pub export fn bridge_create() ?*Bridge {
     return .create();
 }
@@ -141,12 +175,27 @@ pub export fn bridge_free_address() ?*const anyopaque {
     return &bridge_free;
 }
 
-pub export fn socket_open(domain: u32, socket_type: u32, protocol: u32, inheritable: u32) i32 {
-    return socket.open(domain, socket_type, protocol, inheritable != 0);
+/// `path`: NUL-terminated. `flags`: of open(2). On Linux only.
+pub export fn file_open(custody: *Custody, path: ?[*]const u8, path_length: u64, flags: u32, permissions: u32) i32 {
+    const bytes = constSlice(path, path_length);
+    if (bytes.len == 0 or bytes[bytes.len - 1] != 0) return os.failure(.INVAL);
+    if (!@hasDecl(os, "openFile")) return @intFromEnum(abi.Code.not_supported);
+    return custody.hold(os.openFile(bytes[0 .. bytes.len - 1 :0], flags, permissions));
 }
 
-pub export fn socket_close(descriptor: i32) i32 {
+pub export fn descriptor_close(custody: *Custody, descriptor: i32) i32 {
+    custody.release(descriptor);
     return os.close(descriptor);
+}
+
+pub export fn socket_open(
+    custody: *Custody,
+    domain: u32,
+    socket_type: u32,
+    protocol: u32,
+    inheritable: u32,
+) i32 {
+    return custody.hold(socket.open(domain, socket_type, protocol, inheritable != 0));
 }
 
 pub export fn socket_bury(descriptor: i32) i32 {
@@ -165,8 +214,8 @@ pub export fn socket_connect(descriptor: i32, address: *const abi.Address) i32 {
     return socket.connect(descriptor, address);
 }
 
-pub export fn socket_accept(descriptor: i32, peer: *abi.Address, inheritable: u32) i32 {
-    return socket.accept(descriptor, peer, inheritable != 0);
+pub export fn socket_accept(custody: *Custody, descriptor: i32, peer: *abi.Address, inheritable: u32) i32 {
+    return custody.hold(socket.accept(descriptor, peer, inheritable != 0));
 }
 
 pub export fn socket_local_address(descriptor: i32, address: *abi.Address) i32 {
@@ -230,8 +279,12 @@ pub export fn descriptor_limit() i32 {
     return os.descriptorLimit();
 }
 
-pub export fn resolver_create(code: *i32) ?*Resolver {
-    return .create(code);
+pub export fn resolver_create() ?*Resolver {
+    return .create();
+}
+
+pub export fn resolver_open(self: *Resolver) i32 {
+    return self.open();
 }
 
 pub export fn resolver_descriptor(self: *Resolver) i32 {
@@ -283,14 +336,19 @@ pub export fn resolve_error_text(status: i32) ?[*:0]const u8 {
     return resolver.errorText(status);
 }
 
-/// Makes an event and the first reference to it; null on failure, with the reason in `code`.
-pub export fn event_create(handle: *abi.Handle, code: *i32) ?*EventReference {
-    return .create(handle, code);
+/// A reference to an event.
+pub export fn event_create() ?*EventReference {
+    return .create();
 }
 
-/// A further reference to an event, of this thread or another.
-pub export fn event_open(index: u32, generation: u32, code: *i32) ?*EventReference {
-    return .open(.{ .index = index, .generation = generation }, code);
+/// Of a new event.
+pub export fn event_open_new(reference: *EventReference, handle: *abi.Handle) i32 {
+    return reference.openNew(handle);
+}
+
+/// Of an event that there is, of this thread or another.
+pub export fn event_open(reference: *EventReference, index: u32, generation: u32) i32 {
+    return reference.open(.{ .index = index, .generation = generation });
 }
 
 pub export fn event_descriptor(index: u32, generation: u32) i32 {
@@ -321,8 +379,12 @@ pub export fn event_free_address() ?*const anyopaque {
     return &event_free;
 }
 
-pub export fn process_open(pid: i32, code: *i32) ?*Process {
-    return .open(pid, code);
+pub export fn process_create() ?*Process {
+    return .create();
+}
+
+pub export fn process_open(process: *Process, pid: i32) i32 {
+    return process.open(pid);
 }
 
 pub export fn process_descriptor(process: *Process) i32 {
@@ -347,8 +409,12 @@ pub export fn process_free_address() ?*const anyopaque {
     return &process_free;
 }
 
-pub export fn signal_open(number: i32, code: *i32) ?*SignalWatch {
-    return .open(number, code);
+pub export fn signal_create() ?*SignalWatch {
+    return .create();
+}
+
+pub export fn signal_open(watch: *SignalWatch, number: i32) i32 {
+    return watch.open(number);
 }
 
 pub export fn signal_descriptor(watch: *SignalWatch) i32 {

@@ -12,9 +12,9 @@ const running_max = 4;
 
 /// Lookups that run in threads of their own. `descriptor` is readable when one has finished.
 pub const Resolver = struct {
-    /// -1 once it is closed: by the owner, or by the last running thread after it, so that a late thread
-    /// never writes to a number that has a new owner.
-    event: i32,
+    /// -1 before it is opened and once it is closed: by the owner, or by the last running thread after it, so that a
+    /// late thread never writes to a number that has a new owner.
+    event: i32 = -1,
 
     /// Guards the event and everything below.
     lock: os.Lock = .{},
@@ -26,20 +26,16 @@ pub const Resolver = struct {
     waiting: Queue = .{},
     finished: Queue = .{},
 
-    /// null on failure, with the reason in `code`.
-    pub fn create(code: *i32) ?*Resolver {
-        const self = allocator.create(Resolver) catch {
-            code.* = os.failure(.NOMEM);
-            return null;
-        };
-        const event = os.eventCreate();
-        code.* = @min(event, 0);
-        if (event < 0) {
-            allocator.destroy(self);
-            return null;
-        }
-        self.* = .{ .event = event };
+    /// null when there is no memory.
+    pub fn create() ?*Resolver {
+        const self = allocator.create(Resolver) catch return null;
+        self.* = .{};
         return self;
+    }
+
+    pub fn open(self: *Resolver) i32 {
+        self.event = os.eventCreate();
+        return @min(self.event, 0);
     }
 
     /// Lookups that run end in their threads, and nobody sees their results. May be called again.

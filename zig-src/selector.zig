@@ -104,24 +104,24 @@ pub const Selector = struct {
     table: Table = .{},
     /// Reserved at its full size and committed by the kernel as it is used: JavaScript maps it once.
     events: *align(std.heap.page_size_min) Events,
-    closed: bool = false,
+    /// Also before it is opened.
+    closed: bool = true,
 
-    /// null on failure, with the reason in `code`.
-    pub fn create(which: abi.Backend, code: *i32) ?*Selector {
-        code.* = os.failure(.NOMEM);
+    /// null when there is no memory.
+    pub fn create() ?*Selector {
         const self = allocator.create(Selector) catch return null;
         const memory = os.reserve(@sizeOf(Events)) orelse {
             allocator.destroy(self);
             return null;
         };
         self.* = .{ .backend = undefined, .events = @ptrCast(memory.ptr) };
-        code.* = self.backend.init(which);
-        if (code.* < 0) {
-            self.closed = true;
-            self.free();
-            return null;
-        }
         return self;
+    }
+
+    pub fn open(self: *Selector, which: abi.Backend) i32 {
+        const code = self.backend.init(which);
+        self.closed = code < 0;
+        return @min(code, 0);
     }
 
     /// Gives back what the kernel and the table hold; may be called again. The events stay readable.
@@ -181,18 +181,16 @@ pub const Selector = struct {
         return code;
     }
 
-    /// Forgets the descriptor, closed meanwhile or not. The handle is stale from now on. When it is closed
-    /// next, the kernel is not asked: should a duplicate keep the file alive, its event names a stale handle.
+    /// Forgets the descriptor, closed meanwhile or not, and returns it. The handle is stale from now on. When it is
+    /// closed next, the kernel is not asked: should a duplicate keep the file alive, its event names a stale handle.
     pub fn unregister(self: *Selector, handle: abi.Handle, is_closing: bool) i32 {
-        const code = if (is_closing) self.check(handle) else self.setInterest(handle, 0);
+        if (self.closed) return closed_code;
+        const entry = self.table.get(handle.index, handle.generation) orelse return stale_code;
+        const number = entry.descriptor;
+        const code = if (is_closing) 0 else self.setInterest(handle, 0);
         if (code < 0 and code != os.failure(.BADF)) return code;
         self.table.remove(handle.index);
-        return 0;
-    }
-
-    fn check(self: *Selector, handle: abi.Handle) i32 {
-        if (self.closed) return closed_code;
-        return if (self.table.get(handle.index, handle.generation) == null) stale_code else 0;
+        return number;
     }
 
     /// Waits until something is ready or the time is up, and returns the number of `events`, at most `limit`; the

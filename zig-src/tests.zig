@@ -12,6 +12,7 @@ comptime {
         _ = @import("test/process_windows.zig");
     } else {
         _ = @import("test/bridge.zig");
+        _ = @import("test/custody.zig");
         _ = @import("test/kqueue.zig");
         _ = @import("test/process.zig");
         _ = @import("test/signal.zig");

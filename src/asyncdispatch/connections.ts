@@ -5,6 +5,7 @@ import { type CancelOption, withSignal } from "../cancellation.ts";
 import { getGlobalDispatcher } from "../dispatcher.ts";
 import { AssertionDefect, CancelledError, OSError } from "../errors.ts";
 import { Readiness } from "../native/abi.ts";
+import { custody } from "../native/custody.ts";
 import type { AsyncFD } from "../native/selector.ts";
 import { callFailure, errno, socket as native } from "../native/socket.ts";
 import { type LookupRequest, resolve } from "../resolver.ts";
@@ -58,7 +59,7 @@ class Accept<T> extends Operation<T> {
   }
 
   ready(watch: Watch): boolean {
-    const accepted = native.socket_accept(watch.fd, acceptedAddress.memory, this.inheritable);
+    const accepted = native.socket_accept(custody.pointer, watch.fd, acceptedAddress.memory, this.inheritable);
     watch.mayHaveMore = accepted >= 0;
     if (accepted >= 0) this.finish(accepted as AsyncFD);
     else if (passingAcceptErrors.has(-accepted) || isDisconnection(this.flags, -accepted)) return false;
@@ -249,7 +250,7 @@ const dialOnce = async(function* dialAddress(target: NativeAddress, { socketType
   } catch (error) {
     // A dispatcher that is closed has unregistered the socket already.
     if (watch.registered) closeSocket(socket);
-    else native.socket_close(socket);
+    else native.descriptor_close(custody.pointer, socket);
     throw error;
   }
 });

@@ -39,7 +39,7 @@ export class AsyncEvent implements Disposable {
 
   /** @internal Use {@link newAsyncEvent}. */
   static create(): AsyncEvent {
-    return new AsyncEvent(NativeEvent.create());
+    return new AsyncEvent(new NativeEvent());
   }
 
   /**
@@ -51,7 +51,7 @@ export class AsyncEvent implements Disposable {
   static from(token: AsyncEventToken): AsyncEvent {
     const { index, generation, pid } = requireToken(token);
     if (pid !== process.pid) throw new ValueError(`The event belongs to the process ${pid}`);
-    return new AsyncEvent(NativeEvent.open(index, generation));
+    return new AsyncEvent(new NativeEvent(index, generation));
   }
 
   /** What another thread needs to stand for this event: see {@link AsyncEvent.from}. */

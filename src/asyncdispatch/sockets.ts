@@ -10,6 +10,7 @@ import {
 import { getGlobalDispatcher } from "../dispatcher.ts";
 import { OSError, requireOptions, typeName, ValueError } from "../errors.ts";
 import { Option, SocketType } from "../native/abi.ts";
+import { custody } from "../native/custody.ts";
 import type { AsyncFD } from "../native/selector.ts";
 import { errno, socket as native, succeeded } from "../native/socket.ts";
 import { requireDescriptor } from "../reactor.ts";
@@ -83,7 +84,7 @@ export function createAsyncNativeSocket(
 ): AsyncFD {
   for (const number of [domain, sockType, protocol]) requireInteger(number, 0, 0xffff);
   requireOptions(options);
-  const result = native.socket_open(domain, sockType, protocol, options.inheritable ? 1 : 0);
+  const result = native.socket_open(custody.pointer, domain, sockType, protocol, options.inheritable ? 1 : 0);
   const fd = succeeded(result, "socket") as AsyncFD;
   registerOwn(fd);
   return fd;
@@ -94,7 +95,7 @@ export function registerOwn(fd: AsyncFD): void {
   try {
     getGlobalDispatcher().register(fd, true);
   } catch (error) {
-    native.socket_close(fd);
+    native.descriptor_close(custody.pointer, fd);
     throw error;
   }
 }
@@ -237,7 +238,7 @@ export function closeSocket(socket: AsyncFD): void {
   try {
     if (watch.readers !== undefined || watch.writers !== undefined) dismissWaiters(watch);
   } finally {
-    native.socket_close(socket);
+    native.descriptor_close(custody.pointer, socket);
   }
 }
 

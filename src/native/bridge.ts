@@ -1,9 +1,8 @@
 import type { Pointer } from "bun:ffi";
 import type { Socket } from "bun";
-import { OSError } from "../errors.ts";
 import { loadLibrary } from "./library.ts";
-import { adoptMemory } from "./memory.ts";
-import { errno, succeeded } from "./socket.ts";
+import { NativeRecord } from "./memory.ts";
+import { succeeded } from "./socket.ts";
 
 /** Lets Bun's loop wait for a selector: `ring` is called there once after each {@link Bridge.arm}. */
 export interface Bridge {
@@ -16,26 +15,20 @@ export interface Bridge {
 }
 
 /** @internal The bell of the native library: a thread that waits for the selector, and a socket that Bun watches. */
-export class NativeBridge implements Bridge {
+export class NativeBridge extends NativeRecord implements Bridge {
   private readonly native = loadLibrary();
   private readonly selector: Pointer;
-  private readonly pointer: Pointer;
-  /** Owns the native bridge: its thread ends when the engine drops this, also at the end of a Worker. */
-  protected readonly memory: ArrayBuffer;
   private readonly socket: Socket;
   private referenced = true;
   private closed = false;
 
   /** @throws OSError when the system has no thread or descriptor left */
   constructor(selector: Pointer, ring: () => void) {
-    const pointer = this.native.bridge_create() as Pointer | null;
-    if (pointer === null) throw new OSError(errno.ENOMEM, "mmap");
+    const native = loadLibrary();
+    super(native.bridge_create(), native.bridge_free_address());
+    succeeded(native.bridge_open(this.pointer, selector), "pthread_create");
     this.selector = selector;
-    this.pointer = pointer;
-    // Before there is anything to lose: a Worker may be terminated between any two calls.
-    this.memory = adoptMemory(pointer, 0, 1, pointer, this.native.bridge_free_address() as Pointer);
-    succeeded(this.native.bridge_open(pointer, selector), "pthread_create");
-    this.socket = connectNow(this.native.bridge_host_end(pointer), ring);
+    this.socket = connectNow(native.bridge_host_end(this.pointer), ring);
   }
 
   arm(timeoutMs: number): void {

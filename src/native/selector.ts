@@ -2,8 +2,9 @@ import type { Pointer } from "bun:ffi";
 import { IOSelectorsException, selectorError, ValueError } from "../errors.ts";
 import { Backend, Code, EVENT_CAPACITY, EventLayout } from "./abi.ts";
 import { type Bridge, NativeBridge } from "./bridge.ts";
+import { custody } from "./custody.ts";
 import { loadLibrary } from "./library.ts";
-import { adoptMemory } from "./memory.ts";
+import { adoptMemory, created } from "./memory.ts";
 
 declare const brand: unique symbol;
 
@@ -72,9 +73,7 @@ export class NativeSelector implements Selector {
    */
   constructor(kind: SelectorKind = defaultSelectorKind()) {
     if (!availableKinds().includes(kind)) throw unknownKind(kind);
-    const code = new Int32Array(1);
-    const pointer = this.native.selector_create(Backend[kind], code) as Pointer | null;
-    if (pointer === null) throw selectorFailure(code[0] as number, kind);
+    const pointer = created(this.native.selector_create());
     this.kind = kind;
     this.pointer = pointer;
     // The array owns the native selector: when the engine drops it, also at the end of a Worker, it is freed.
@@ -86,6 +85,8 @@ export class NativeSelector implements Selector {
       this.native.selector_free_address() as Pointer,
     );
     this.events = new Uint32Array(memory);
+    const result = this.native.selector_open(pointer, Backend[kind]);
+    if (result < 0) throw selectorFailure(result, kind);
   }
 
   /** Not asked for before somebody wants it: kqueue's changes must then no longer wait for the next call. */
@@ -94,7 +95,7 @@ export class NativeSelector implements Selector {
   }
 
   register(fd: AsyncFD, handle: Handle, isOwn: boolean): void {
-    checked(this.native.selector_register(this.pointer, fd, isOwn ? 1 : 0, registered));
+    checked(this.native.selector_register(this.pointer, custody.pointer, fd, isOwn ? 1 : 0, registered));
     handle.index = registered[0] as number;
     handle.generation = registered[1] as number;
   }
@@ -105,7 +106,8 @@ export class NativeSelector implements Selector {
 
   unregister(handle: Handle, isClosing: boolean): void {
     const { index, generation } = handle;
-    checked(this.native.selector_unregister(this.pointer, index, generation, isClosing ? 1 : 0));
+    const closing = isClosing ? 1 : 0;
+    checked(this.native.selector_unregister(this.pointer, custody.pointer, index, generation, closing));
   }
 
   wait(timeoutMs: number, limit: number): number {

@@ -1,42 +1,14 @@
-import type { Pointer } from "bun:ffi";
-import { type OSErrorDetails, ValueError } from "../errors.ts";
+import { ValueError } from "../errors.ts";
 import { Code, ProcessStatusLayout } from "./abi.ts";
 import { loadLibrary } from "./library.ts";
-import { adoptMemory } from "./memory.ts";
+import { NativeRecord } from "./memory.ts";
 import type { AsyncFD } from "./selector.ts";
-import { callFailure, succeeded } from "./socket.ts";
+import { succeeded } from "./socket.ts";
 
 const native = loadLibrary();
 
-/** Where a call that gives a pointer leaves why it gave none. */
-const code = new Int32Array(1);
-
-/**
- * A record of the native library that this object owns. It is freed when the object is collected or its thread
- * ends; {@link close} gives back early what it holds.
- */
-abstract class NativeRecord {
-  protected readonly pointer: Pointer;
-  /** Kept for its deallocator; nothing reads it. */
-  protected readonly memory: ArrayBuffer;
-
-  protected constructor(pointer: Pointer, free: Pointer) {
-    this.pointer = pointer;
-    this.memory = adoptMemory(pointer, 0, 1, pointer, free);
-  }
-
-  /** Idempotent. */
-  abstract close(): void;
-}
-
-/** @throws what the native call left in `code` when there is no pointer */
-function opened(pointer: Pointer | null, syscall: string, details?: OSErrorDetails): Pointer {
-  if (pointer !== null) return pointer;
-  throw callFailure(code[0] as number, syscall, details);
-}
-
-/** What `event_create` fills in: index and generation. */
-const created = new Uint32Array(2);
+/** What `event_open_new` fills in: index and generation. */
+const opened = new Uint32Array(2);
 
 /** A reference to an event of the process. */
 export class NativeEvent extends NativeRecord {
@@ -44,24 +16,25 @@ export class NativeEvent extends NativeRecord {
   readonly generation: number;
   readonly descriptor: AsyncFD;
 
-  private constructor(pointer: Pointer, index: number, generation: number) {
-    super(pointer, native.event_free_address() as Pointer);
-    this.index = index;
-    this.generation = generation;
-    this.descriptor = native.event_descriptor(index, generation) as AsyncFD;
-  }
-
-  /** @throws OSError when the system has no descriptor left */
-  static create(): NativeEvent {
-    const pointer = opened(native.event_create(created, code) as Pointer | null, "eventfd");
-    return new NativeEvent(pointer, created[0] as number, created[1] as number);
-  }
-
-  /** @throws ValueError when the event is gone */
-  static open(index: number, generation: number): NativeEvent {
-    const pointer = native.event_open(index, generation, code) as Pointer | null;
-    if (pointer === null && code[0] === Code.staleHandle) throw new ValueError("The event is closed.");
-    return new NativeEvent(opened(pointer, "eventfd"), index, generation);
+  /**
+   * @param index and `generation`: of an event that there is; without them, a new one is made
+   * @throws OSError when the system has no descriptor left
+   * @throws ValueError when the event is gone
+   */
+  constructor(index?: number, generation?: number) {
+    super(native.event_create(), native.event_free_address());
+    if (index === undefined || generation === undefined) {
+      succeeded(native.event_open_new(this.pointer, opened), "eventfd");
+      this.index = opened[0] as number;
+      this.generation = opened[1] as number;
+    } else {
+      const result = native.event_open(this.pointer, index, generation);
+      if (result === Code.staleHandle) throw new ValueError("The event is closed.");
+      succeeded(result, "eventfd");
+      this.index = index;
+      this.generation = generation;
+    }
+    this.descriptor = native.event_descriptor(this.index, this.generation) as AsyncFD;
   }
 
   trigger(): void {
@@ -73,7 +46,8 @@ export class NativeEvent extends NativeRecord {
     return succeeded(native.event_take(this.index, this.generation), "read") === 1;
   }
 
-  override close(): void {
+  /** Idempotent. */
+  close(): void {
     native.event_release(this.pointer);
   }
 }
@@ -94,7 +68,8 @@ export class NativeProcess extends NativeRecord {
 
   /** @throws OSError ESRCH when there is no such process */
   constructor(pid: number) {
-    super(opened(native.process_open(pid, code) as Pointer | null, "pidfd_open"), processFree);
+    super(native.process_create(), native.process_free_address());
+    succeeded(native.process_open(this.pointer, pid), "pidfd_open");
     this.descriptor = native.process_descriptor(this.pointer) as AsyncFD;
   }
 
@@ -105,12 +80,11 @@ export class NativeProcess extends NativeRecord {
     return signal === 0 ? { exitCode: word(ProcessStatusLayout.exitCode), signal: null } : { exitCode: null, signal };
   }
 
-  override close(): void {
+  /** Idempotent. */
+  close(): void {
     native.process_close(this.pointer);
   }
 }
-
-const processFree = native.process_free_address() as Pointer;
 
 /** A watch of one signal, whose descriptor is readable once it came. */
 export class NativeSignal extends NativeRecord {
@@ -118,7 +92,8 @@ export class NativeSignal extends NativeRecord {
 
   /** @throws OSError EINVAL when the signal cannot be watched, EAGAIN when there are too many watches */
   constructor(signal: number) {
-    super(opened(native.signal_open(signal, code) as Pointer | null, "sigaction"), signalFree);
+    super(native.signal_create(), native.signal_free_address());
+    succeeded(native.signal_open(this.pointer, signal), "sigaction");
     this.descriptor = native.signal_descriptor(this.pointer) as AsyncFD;
   }
 
@@ -127,9 +102,8 @@ export class NativeSignal extends NativeRecord {
     return succeeded(native.signal_take(this.pointer), "read") === 1;
   }
 
-  override close(): void {
+  /** Idempotent. */
+  close(): void {
     native.signal_close(this.pointer);
   }
 }
-
-const signalFree = native.signal_free_address() as Pointer;

@@ -70,6 +70,16 @@ pub fn close(descriptor: i32) i32 {
     return if (code == failure(.INTR)) 0 else code;
 }
 
+/// Not inherited by children.
+pub fn openFile(path: [*:0]const u8, flags: u32, permissions: u32) i32 {
+    var all: linux.O = @bitCast(flags);
+    all.CLOEXEC = true;
+    while (true) {
+        const code = result(linux.openat(linux.AT.FDCWD, path, all, permissions));
+        if (code != failure(.INTR)) return code;
+    }
+}
+
 /// 0 when `descriptor` is open. An O_PATH descriptor counts as closed, since nearly every call gives
 /// EBADF for it, while `select` would call it ready for ever.
 pub fn checkOpen(descriptor: i32) i32 {

@@ -200,7 +200,7 @@ fn Suite(comptime backend: abi.Backend) type {
             defer pipe.deinit();
             const copy = try support.duplicate(pipe.reader, 0);
             const handle = try subject.register(copy, read);
-            try expectEqual(0, subject.selector.unregister(handle, true));
+            try expect(subject.selector.unregister(handle, true) >= 0);
             try expectCode(.stale_handle, subject.selector.unregister(handle, true));
             _ = os.close(copy);
             try pipe.put();

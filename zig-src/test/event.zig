@@ -11,9 +11,8 @@ const expectEqual = std.testing.expectEqual;
 const expectCode = support.expectCode;
 
 fn create(handle: *abi.Handle) !*event.Reference {
-    var code: i32 = undefined;
-    const reference = event.Reference.create(handle, &code) orelse return error.NoEvent;
-    try expectEqual(0, code);
+    const reference = event.Reference.create() orelse return error.NoEvent;
+    try expectEqual(0, reference.openNew(handle));
     return reference;
 }
 
@@ -38,9 +37,9 @@ test "an event lives until its last reference goes" {
     var handle: abi.Handle = undefined;
     const first = try create(&handle);
     defer first.free();
-    var code: i32 = undefined;
-    const second = event.Reference.open(handle, &code).?;
+    const second = event.Reference.create().?;
     defer second.free();
+    try expectEqual(0, second.open(handle));
     const descriptor = event.descriptorOf(handle);
 
     first.release();
@@ -48,8 +47,9 @@ test "an event lives until its last reference goes" {
     try expectEqual(descriptor, event.descriptorOf(handle));
     try expectEqual(0, event.trigger(handle));
     second.release();
-    try expectEqual(null, event.Reference.open(handle, &code));
-    try expectCode(.stale_handle, code);
+    const third = event.Reference.create().?;
+    defer third.free();
+    try expectCode(.stale_handle, third.open(handle));
     for ([_]i32{ event.descriptorOf(handle), event.trigger(handle), event.take(handle) }) |result| {
         try expectCode(.stale_handle, result);
     }
@@ -157,10 +157,10 @@ test "threads may open and close an event while others trigger it" {
     const Opener = struct {
         fn run(handle: abi.Handle) void {
             for (0..5000) |_| {
-                var code: i32 = undefined;
-                const own = event.Reference.open(handle, &code) orelse return;
+                const own = event.Reference.create() orelse return;
+                defer own.free();
+                if (own.open(handle) < 0) return;
                 _ = event.trigger(handle);
-                own.free();
             }
         }
     };

@@ -3,6 +3,7 @@
 const std = @import("std");
 const linux = std.os.linux;
 const abi = @import("../abi.zig");
+const os = @import("../os/linux.zig");
 const Process = @import("../watch/process.zig").Process;
 const support = @import("support.zig");
 const Subject = support.Subject;
@@ -26,10 +27,15 @@ fn reap(pid: i32) !u32 {
 }
 
 fn open(pid: i32) !*Process {
-    var code: i32 = undefined;
-    const process = Process.open(pid, &code) orelse return error.NoProcess;
-    try expectEqual(0, code);
+    const process = Process.create() orelse return error.NoProcess;
+    try expectEqual(0, process.open(pid));
     return process;
+}
+
+fn expectNoProcess(errno: os.Errno, pid: i32) !void {
+    const process = Process.create() orelse return error.NoProcess;
+    defer process.free();
+    try support.expectErrno(errno, process.open(pid));
 }
 
 test "a process is readable once it has ended, and its status is left to its parent" {
@@ -85,9 +91,7 @@ test "of a process that has been waited for, the kernel may still know the statu
     try expectEqual(0, process.status(&exit));
     if (exit.known == 0) return error.SkipZigTest; // before Linux 6.15
     try expectEqual(abi.ProcessStatus{ .known = 1, .exit_code = 9 }, exit);
-    var code: i32 = undefined;
-    try expectEqual(null, Process.open(pid, &code));
-    try support.expectErrno(.SRCH, code);
+    try expectNoProcess(.SRCH, pid);
 }
 
 test "a process that is no child" {
@@ -101,11 +105,6 @@ test "a process that is no child" {
 }
 
 test "numbers that no process has are an errno" {
-    var code: i32 = undefined;
-    for ([_]i32{ 0, -1, std.math.minInt(i32) }) |pid| {
-        try expectEqual(null, Process.open(pid, &code));
-        try support.expectErrno(.INVAL, code);
-    }
-    try expectEqual(null, Process.open(std.math.maxInt(i32), &code));
-    try support.expectErrno(.SRCH, code);
+    for ([_]i32{ 0, -1, std.math.minInt(i32) }) |pid| try expectNoProcess(.INVAL, pid);
+    try expectNoProcess(.SRCH, std.math.maxInt(i32));
 }

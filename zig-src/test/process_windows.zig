@@ -2,6 +2,7 @@
 
 const std = @import("std");
 const abi = @import("../abi.zig");
+const os = @import("../os.zig").os;
 const Process = @import("../watch/process.zig").Process;
 const win32 = @import("../os/windows/win32.zig");
 const support = @import("support.zig");
@@ -24,10 +25,15 @@ fn pidOf(child: std.process.Child) i32 {
 }
 
 fn open(pid: i32) !*Process {
-    var code: i32 = undefined;
-    const process = Process.open(pid, &code) orelse return error.NoProcess;
-    try expectEqual(0, code);
+    const process = Process.create() orelse return error.NoProcess;
+    try expectEqual(0, process.open(pid));
     return process;
+}
+
+fn expectNoProcess(errno: os.Errno, pid: i32) !void {
+    const process = Process.create() orelse return error.NoProcess;
+    defer process.free();
+    try support.expectErrno(errno, process.open(pid));
 }
 
 test "a process is readable once it has ended, and its status is known" {
@@ -61,11 +67,6 @@ test "a process is readable once it has ended, and its status is known" {
 }
 
 test "numbers that no process has are an errno" {
-    var code: i32 = undefined;
-    for ([_]i32{ 0, -1, std.math.minInt(i32) }) |pid| {
-        try expectEqual(null, Process.open(pid, &code));
-        try support.expectErrno(.INVAL, code);
-    }
-    try expectEqual(null, Process.open(std.math.maxInt(i32), &code));
-    try support.expectErrno(.SRCH, code);
+    for ([_]i32{ 0, -1, std.math.minInt(i32) }) |pid| try expectNoProcess(.INVAL, pid);
+    try expectNoProcess(.SRCH, std.math.maxInt(i32));
 }

@@ -22,8 +22,9 @@ fn ask(name: []const u8, domain: abi.Domain) resolver_file.Question {
 }
 
 fn create() !*Resolver {
-    var code: i32 = undefined;
-    return Resolver.create(&code) orelse error.NoResolver;
+    const resolver = Resolver.create() orelse return error.NoResolver;
+    try expectEqual(0, resolver.open());
+    return resolver;
 }
 
 test "an address is its own answer" {

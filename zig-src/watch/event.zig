@@ -15,34 +15,30 @@ pub const Reference = struct {
 
     var pool: Pool(Reference) = .{};
 
-    /// Makes an event. null on failure, with the reason in `code`.
-    pub fn create(handle: *abi.Handle, code: *i32) ?*Reference {
-        const self = pool.create() catch return failed(code, os.failure(.NOMEM));
-        const descriptor = os.eventCreate();
-        if (descriptor < 0) {
-            pool.destroy(self);
-            return failed(code, descriptor);
-        }
-        self.* = table.add(descriptor) catch {
-            pool.destroy(self);
-            _ = os.close(descriptor);
-            return failed(code, os.failure(.NOMEM));
-        };
-        handle.* = self.handle;
-        code.* = 0;
+    /// Of no event yet; null when there is no memory.
+    pub fn create() ?*Reference {
+        const self = pool.create() catch return null;
+        self.* = .{ .handle = undefined, .slot = undefined, .is_released = .init(true) };
         return self;
     }
 
-    /// A further reference. null on failure, `stale_handle` when the event is gone.
-    pub fn open(handle: abi.Handle, code: *i32) ?*Reference {
-        const self = pool.create() catch return failed(code, os.failure(.NOMEM));
-        const slot = table.acquire(handle) orelse {
-            pool.destroy(self);
-            return failed(code, @intFromEnum(abi.Code.stale_handle));
+    /// Makes an event and refers to it.
+    pub fn openNew(self: *Reference, handle: *abi.Handle) i32 {
+        const descriptor = os.eventCreate();
+        if (descriptor < 0) return descriptor;
+        self.* = table.add(descriptor) catch {
+            _ = os.close(descriptor);
+            return os.failure(.NOMEM);
         };
+        handle.* = self.handle;
+        return 0;
+    }
+
+    /// Refers to an event that there is; `stale_handle` when it is gone.
+    pub fn open(self: *Reference, handle: abi.Handle) i32 {
+        const slot = table.acquire(handle) orelse return @intFromEnum(abi.Code.stale_handle);
         self.* = .{ .handle = handle, .slot = slot };
-        code.* = 0;
-        return self;
+        return 0;
     }
 
     /// Idempotent. The eventfd closes with the last reference.
@@ -56,11 +52,6 @@ pub const Reference = struct {
         pool.destroy(self);
     }
 };
-
-fn failed(code: *i32, reason: i32) ?*Reference {
-    code.* = reason;
-    return null;
-}
 
 pub fn descriptorOf(handle: abi.Handle) i32 {
     const slot = table.acquire(handle) orelse return @intFromEnum(abi.Code.stale_handle);

@@ -13,18 +13,17 @@ pub const Process = struct {
 
     var pool: Pool(Process) = .{};
 
-    /// null on failure, with the reason in `code`: ESRCH when there is no such process.
-    pub fn open(pid: i32, code: *i32) ?*Process {
-        const self = pool.create() catch {
-            code.* = os.failure(.NOMEM);
-            return null;
-        };
-        self.exit = .{};
+    /// Of no process yet; null when there is no memory.
+    pub fn create() ?*Process {
+        const self = pool.create() catch return null;
+        self.* = .{ .descriptor = -1, .exit = .{} };
+        return self;
+    }
+
+    /// ESRCH when there is no such process.
+    pub fn open(self: *Process, pid: i32) i32 {
         self.descriptor = os.processOpen(pid, &self.exit);
-        code.* = @min(self.descriptor, 0);
-        if (self.descriptor >= 0) return self;
-        pool.destroy(self);
-        return null;
+        return @min(self.descriptor, 0);
     }
 
     /// How the process ended, as far as the system tells. Never reaps: a child stays its parent's to wait for.

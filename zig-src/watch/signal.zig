@@ -20,26 +20,24 @@ pub const Watch = struct {
 
     var pool: Pool(Watch) = .{};
 
-    /// null on failure, with the reason in `code`: EINVAL when the signal cannot be watched, EAGAIN when there
-    /// are too many watches.
-    pub fn open(number: i32, code: *i32) ?*Watch {
-        const self = pool.create() catch {
-            code.* = os.failure(.NOMEM);
-            return null;
-        };
-        code.* = self.start(number);
-        if (code.* == 0) return self;
-        pool.destroy(self);
-        return null;
+    /// Of no signal yet; null when there is no memory.
+    pub fn create() ?*Watch {
+        const self = pool.create() catch return null;
+        self.* = .{ .signal = 0, .place = 0, .descriptor = -1 };
+        return self;
     }
 
-    fn start(self: *Watch, number: i32) i32 {
+    /// EINVAL when the signal cannot be watched, EAGAIN when there are too many watches.
+    pub fn open(self: *Watch, number: i32) i32 {
         if (!isWatchable(number)) return os.failure(.INVAL);
         const descriptor = os.eventCreate();
         if (descriptor < 0) return descriptor;
         self.* = .{ .signal = @intCast(number), .place = undefined, .descriptor = descriptor };
         const code = self.enter();
-        if (code < 0) _ = os.close(descriptor);
+        if (code < 0) {
+            _ = os.close(descriptor);
+            self.descriptor = -1;
+        }
         return code;
     }
 
