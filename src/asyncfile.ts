@@ -21,7 +21,7 @@ import { FileDescriptor, FileInput, FileWrite, type Opened, READ_AHEAD } from ".
 import { Lane } from "./lane.ts";
 import { Readiness } from "./native/abi.ts";
 import type { AsyncFD } from "./native/selector.ts";
-import { errno } from "./native/socket.ts";
+import { errno, notSupported } from "./native/socket.ts";
 import type { Watch } from "./watch.ts";
 
 /**
@@ -45,6 +45,9 @@ const MODE_FLAGS: Record<FileMode, number> = {
   readWriteExisting: constants.O_RDWR,
   append: constants.O_WRONLY | constants.O_CREAT | constants.O_APPEND,
 };
+
+/** Whose files have numbers of their own, which a selector knows nothing of: only disk files can do without one. */
+const isWindows = process.platform === "win32";
 
 /** Who may use a new file, before the process's umask. */
 const PERMISSIONS = 0o664;
@@ -84,15 +87,16 @@ export class AsyncFile implements Disposable {
   private readonly reading: Lane;
   private readonly writing: Lane;
   private readonly dispatcher = getGlobalDispatcher();
-  private readonly watch: Watch;
+  private readonly watch: Watch | undefined;
   private closed = false;
 
   /** @internal Use {@link openAsync} or {@link newAsyncFile}. */
   constructor(fd: AsyncFD, opened?: Opened) {
     this.file = new FileDescriptor(fd, opened);
-    this.watch = this.dispatcher.register(fd);
+    const { isSeekable, path } = this.file;
+    if (isWindows && !isSeekable) throw notSupported("read", { path });
+    this.watch = isWindows ? undefined : this.dispatcher.register(fd);
     this.input = new FileInput(this.file);
-    const { isSeekable } = this.file;
     this.reading = new Lane(fd, Readiness.read, !isSeekable);
     // Both move the position of a disk file.
     this.writing = isSeekable ? this.reading : new Lane(fd, Readiness.write, true);
@@ -244,7 +248,7 @@ export class AsyncFile implements Disposable {
     this.writing.failAll(error);
     this.input.input.clear();
     // A dispatcher that is closed, or a call of `unregister`, has forgotten it.
-    if (this.watch.registered) this.dispatcher.unregister(this.watch, error);
+    if (this.watch?.registered) this.dispatcher.unregister(this.watch, error);
     closeSync(this.file.fd);
   }
 

@@ -37,12 +37,13 @@ export function receiveArena(): Buffer {
 
 export const MAX_TRANSFER_SIZE = 2 ** 31 - 1;
 
+/** What tells that a peer is gone. Of Windows's ECONNABORTED it is the cause. */
+const disconnections = [errno.ECONNRESET, errno.EPIPE, errno.ENETRESET];
+if (process.platform === "win32") disconnections.push(errno.ECONNABORTED);
+
 /** Whether an error means that the peer is gone, and the caller takes that as the end. */
 export function isDisconnection(flags: number, errorCode: number): boolean {
-  return (
-    (flags & SocketFlag.SafeDisconn) !== 0 &&
-    (errorCode === errno.ECONNRESET || errorCode === errno.EPIPE || errorCode === errno.ENETRESET)
-  );
+  return (flags & SocketFlag.SafeDisconn) !== 0 && disconnections.includes(errorCode);
 }
 
 /** The future of an operation that waits for its descriptor, and that waiter itself. */
