@@ -1,33 +1,37 @@
 import { afterEach, beforeEach, describe, expect } from "bun:test";
-import { type Dispatcher, newDispatcher, setGlobalDispatcher } from "../src/index.ts";
-import { closeOpened, openDescriptors } from "./sockets-helper.ts";
+import { type Dispatcher, newDispatcher, type SelectorKind, setGlobalDispatcher } from "../src/index.ts";
+import { closeOpened, isWindows, openDescriptors } from "./descriptors.ts";
 
 export {
-  abstractName,
   closeAfterTest,
-  connectedPair,
-  datagramSocket,
+  closeDescriptor,
   emptyFifo,
-  listener,
+  isWindows,
+  openDescriptors,
   openFifo,
   openFifoEnds,
-  openFifos,
   readableFifo,
-} from "./sockets-helper.ts";
+  readableFifos,
+  readFrom,
+  writeTo,
+} from "./descriptors.ts";
+export { abstractName, connectedPair, datagramSocket, listener } from "./sockets-helper.ts";
 
 // Bun opens descriptors of its own for its first child process; they are no leak.
-Bun.spawnSync(["true"]);
+if (!isWindows) Bun.spawnSync(["true"]);
 
 const chosen = process.env.ASYNCDISPATCH_SELECTOR;
 
 /** The selectors that the tests run on: all, or the one that is the default because `ASYNCDISPATCH_SELECTOR` says so. */
-export const backends = (["epoll", "select"] as const).filter((name) => !chosen || name === chosen);
+export const backends = (isWindows ? (["iocp"] as const) : (["epoll", "select"] as const)).filter(
+  (name) => !chosen || name === chosen,
+);
 
 /**
  * Runs the tests in `body` once per selector. Each test has a new global dispatcher, which is closed after it;
  * then no descriptor must be left that was not open before.
  */
-export function onEachBackend(body: (selector: "epoll" | "select") => void): void {
+export function onEachBackend(body: (selector: SelectorKind) => void): void {
   describe.each([...backends])("%s", (selector) => {
     let dispatcher: Dispatcher;
     let before: string[];

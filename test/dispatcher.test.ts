@@ -32,7 +32,7 @@ import {
   openFifo,
   readableFifo,
 } from "./backends.ts";
-import { openDescriptors } from "./sockets-helper.ts";
+import { openDescriptors } from "./descriptors.ts";
 
 const CANCELED = { name: "OSError", code: "ECANCELED" };
 

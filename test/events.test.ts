@@ -24,8 +24,8 @@ import {
   waitFor,
 } from "../src/index.ts";
 import { closeAfterTest, expectThrow, onEachBackend, openFifo, thrownBy } from "./backends.ts";
+import { openDescriptors } from "./descriptors.ts";
 import { type EventTask, SharedPlace } from "./event-worker.ts";
-import { openDescriptors } from "./sockets-helper.ts";
 
 const ALREADY = "Event is already registered in the queue!";
 const NOT_REGISTERED = "Event is not registered in the queue!";

@@ -16,7 +16,7 @@ import {
   withTimeout,
 } from "../src/index.ts";
 import { listener, onEachBackend } from "./backends.ts";
-import { openDescriptors } from "./sockets-helper.ts";
+import { openDescriptors } from "./descriptors.ts";
 
 const BATCH = 1000;
 const CONCURRENT = 20;

@@ -1,5 +1,4 @@
 import { expect, test } from "bun:test";
-import { closeSync, readSync, writeSync } from "node:fs";
 import {
   type AsyncFD,
   addRead,
@@ -17,15 +16,18 @@ import {
   waitFor,
 } from "../src/index.ts";
 import {
+  closeDescriptor,
   connectedPair,
   emptyFifo,
   listener,
   millisecondsOf,
   onEachBackend,
   openFifoEnds,
-  openFifos,
   readableFifo,
+  readableFifos,
+  readFrom,
   thrownBy,
+  writeTo,
 } from "./backends.ts";
 
 /** A callback that notes its name and answers `done`. */
@@ -34,14 +36,6 @@ function noting(log: string[], name: string, done: boolean): () => boolean {
     log.push(name);
     return done;
   };
-}
-
-/** Registers descriptors that are all readable, and stay so until one is read. */
-function readableFifos(count: number): AsyncFD[] {
-  const fds = openFifos(count);
-  for (const fd of fds) register(fd);
-  writeSync(fds[0] as AsyncFD, "x");
-  return fds;
 }
 
 onEachBackend((selector) => {
@@ -126,7 +120,7 @@ onEachBackend((selector) => {
         return done;
       });
       const received = recv(a, 10);
-      writeSync(b, "x");
+      writeTo(b, "x");
       poll();
       expect(received.error).toMatchObject({ name: "OSError", code: "ECANCELED" });
     },
@@ -192,7 +186,7 @@ onEachBackend((selector) => {
       addRead(fd, () => {
         replaced = fds.find((other) => other !== fd) as AsyncFD;
         unregister(replaced);
-        closeSync(replaced);
+        closeDescriptor(replaced);
         replacement = listener().socket;
         addRead(replacement, () => {
           staleCalls += 1;
@@ -272,7 +266,7 @@ onEachBackend((selector) => {
     register(reader);
     const log: string[] = [];
     addRead(reader, noting(log, "hung up", true));
-    closeSync(writer);
+    closeDescriptor(writer);
     poll();
     expect(log).toEqual(["hung up"]);
   });
@@ -282,7 +276,7 @@ onEachBackend((selector) => {
     register(writer);
     const log: string[] = [];
     addWrite(writer, noting(log, "broken pipe", true));
-    closeSync(reader);
+    closeDescriptor(reader);
     poll();
     expect(log).toEqual(["broken pipe"]);
   });
@@ -292,7 +286,7 @@ onEachBackend((selector) => {
     const byte = new Uint8Array(1);
     let calls = 0;
     addRead(fd, () => {
-      if (++calls === 3) readSync(fd, byte);
+      if (++calls === 3) readFrom(fd, byte);
       return false;
     });
     for (let i = 0; i < 3; i++) poll();
@@ -323,7 +317,7 @@ onEachBackend((selector) => {
     const { reader, writer } = openFifoEnds();
     register(reader);
     addRead(reader, () => true);
-    closeSync(writer);
+    closeDescriptor(writer);
     poll();
     sleepAsync(40);
     const before = getGlobalDispatcher().statistics().wakeups;
@@ -364,7 +358,7 @@ onEachBackend((selector) => {
       });
       poll(5);
       expect(readable).toBe(0);
-      writeSync(fd, "x");
+      writeTo(fd, "x");
       poll(1000);
       expect({ readable, served }).toEqual({ readable: 1, served: true });
       setGlobalDispatcher(inner);
