@@ -21,7 +21,7 @@ import { FileDescriptor, FileInput, FileWrite, type Opened, READ_AHEAD } from ".
 import { Lane } from "./lane.ts";
 import { Readiness } from "./native/abi.ts";
 import type { AsyncFD } from "./native/selector.ts";
-import { errno, notSupported } from "./native/socket.ts";
+import { errno, isWindows } from "./native/socket.ts";
 import type { Watch } from "./watch.ts";
 
 /**
@@ -45,9 +45,6 @@ const MODE_FLAGS: Record<FileMode, number> = {
   readWriteExisting: constants.O_RDWR,
   append: constants.O_WRONLY | constants.O_CREAT | constants.O_APPEND,
 };
-
-/** Whose files have numbers of their own, which a selector knows nothing of: only disk files can do without one. */
-const isWindows = process.platform === "win32";
 
 /** Who may use a new file, before the process's umask. */
 const PERMISSIONS = 0o664;
@@ -93,13 +90,13 @@ export class AsyncFile implements Disposable {
   /** @internal Use {@link openAsync} or {@link newAsyncFile}. */
   constructor(fd: AsyncFD, opened?: Opened) {
     this.file = new FileDescriptor(fd, opened);
-    const { isSeekable, path } = this.file;
-    if (isWindows && !isSeekable) throw notSupported("read", { path });
+    // A file's number is none that a selector of Windows knows.
     this.watch = isWindows ? undefined : this.dispatcher.register(fd);
     this.input = new FileInput(this.file);
-    this.reading = new Lane(fd, Readiness.read, !isSeekable);
+    const { isSeekable, isWatchable } = this.file;
+    this.reading = new Lane(fd, Readiness.read, isWatchable);
     // Both move the position of a disk file.
-    this.writing = isSeekable ? this.reading : new Lane(fd, Readiness.write, true);
+    this.writing = isSeekable ? this.reading : new Lane(fd, Readiness.write, isWatchable);
   }
 
   /** The descriptor. Of a closed file it is a number that may name something else by now. */

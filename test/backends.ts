@@ -5,14 +5,19 @@ import { closeOpened, isWindows, openDescriptors } from "./descriptors.ts";
 export {
   closeAfterTest,
   closeDescriptor,
+  closeFileAfterTest,
   emptyFifo,
+  isInheritable,
   isWindows,
+  isWine,
   openDescriptors,
   openFifo,
   openFifoEnds,
   readableFifo,
   readableFifos,
+  readableNoSocket,
   readFrom,
+  shutdownWriting,
   writeTo,
 } from "./descriptors.ts";
 export { abstractName, connectedPair, datagramSocket, listener } from "./sockets-helper.ts";

@@ -1,5 +1,6 @@
 // Descriptors that tests open, read, write and close behind the loop's back: through node:fs, and on Windows, where
 // node:fs knows nothing of sockets, through the native library.
+import { dlopen } from "bun:ffi";
 import {
   closeSync,
   constants,
@@ -7,6 +8,7 @@ import {
   mkdtempSync,
   openSync,
   readdirSync,
+  readFileSync,
   readlinkSync,
   readSync,
   rmSync,
@@ -20,21 +22,39 @@ import { socket as native, succeeded } from "../src/native/socket.ts";
 
 export const isWindows = process.platform === "win32";
 
+const windows = isWindows ? openWindows() : undefined;
+
+/** Wine's Windows, of which the one or other test must be spared. */
+export const isWine = windows?.isWine ?? false;
+
+function openWindows() {
+  const { symbols: kernel32 } = dlopen("kernel32", {
+    CreateEventW: { args: ["usize", "i32", "i32", "usize"], returns: "i32" },
+    GetHandleInformation: { args: ["i32", "buffer"], returns: "i32" },
+    GetModuleHandleA: { args: ["cstring"], returns: "usize" },
+    GetProcAddress: { args: ["usize", "cstring"], returns: "usize" },
+  });
+  const { symbols: ws2_32 } = dlopen("ws2_32", { shutdown: { args: ["usize", "i32"], returns: "i32" } });
+  const ntdll = kernel32.GetModuleHandleA(Buffer.from("ntdll\0"));
+  const isWine = Number(kernel32.GetProcAddress(ntdll, Buffer.from("wine_get_version\0"))) !== 0;
+  return { ...kernel32, ...ws2_32, isWine };
+}
+
 /** What a test opened through the helpers, by descriptor: its inode, so that a reused number is left alone. */
 const opened = new Map<number, number | undefined>();
+/** Sockets of Windows, which have no inodes. Nothing but the library closes them. */
+const openedSockets = new Set<number>();
 
 if (isWindows) {
-  // Sockets have no inodes there, but nothing else closes them.
   const symbols: { socket_close: typeof native.socket_close } = native;
   const close = native.socket_close;
   symbols.socket_close = Object.assign((fd: number) => {
-    opened.delete(fd);
+    openedSockets.delete(fd);
     return close(fd);
   }, close);
 }
 
 function inodeOf(fd: number): number | undefined {
-  if (isWindows) return 0;
   try {
     return fstatSync(fd).ino;
   } catch {
@@ -42,8 +62,15 @@ function inodeOf(fd: number): number | undefined {
   }
 }
 
-/** Has a descriptor closed after the test, if it is still open then. */
+/** Has a descriptor that can be waited for closed after the test, if it is still open then. */
 export function closeAfterTest<D extends number>(fd: D): D {
+  if (!isWindows) return closeFileAfterTest(fd);
+  openedSockets.add(fd);
+  return fd;
+}
+
+/** As {@link closeAfterTest}, a file; there is a difference on Windows. */
+export function closeFileAfterTest<D extends number>(fd: D): D {
   opened.set(fd, inodeOf(fd));
   return fd;
 }
@@ -51,9 +78,10 @@ export function closeAfterTest<D extends number>(fd: D): D {
 /** Closes what {@link closeAfterTest} was told. */
 export function closeOpened(): void {
   for (const [fd, inode] of opened) {
-    if (inode !== undefined && inodeOf(fd) === inode) closeDescriptor(fd);
+    if (inode !== undefined && inodeOf(fd) === inode) closeSync(fd);
   }
   opened.clear();
+  for (const fd of openedSockets) native.socket_close(fd);
 }
 
 /** The open descriptors of this process, as `number -> what it is`; on Windows, the sockets among the first. */
@@ -70,8 +98,44 @@ export function openDescriptors(): string[] {
 
 function openSockets(): string[] {
   const type = new Int32Array(1);
-  const numbers = Array.from({ length: 256 }, (_, index) => 4 * index + 4);
-  return numbers.filter((fd) => native.socket_get_option(fd, Option.socketType, type) >= 0).map(String);
+  return handleNumbers.filter((fd) => native.socket_get_option(fd, Option.socketType, type) >= 0).map(String);
+}
+
+/** The first that Windows gives out. */
+const handleNumbers = Array.from({ length: 1000 }, (_, index) => 4 * index + 4);
+
+/** How many handles of any kind are among the first thousand numbers; undefined where they are descriptors. */
+export function openHandles(): number | undefined {
+  if (windows === undefined) return undefined;
+  const flags = new Uint32Array(1);
+  return handleNumbers.filter((handle) => windows.GetHandleInformation(handle, flags) !== 0).length;
+}
+
+/** Whether child processes inherit a descriptor, if they are not kept from it. */
+export function isInheritable(fd: number): boolean {
+  if (windows !== undefined) {
+    const flags = new Uint32Array(1);
+    windows.GetHandleInformation(fd, flags);
+    return ((flags[0] as number) & 1) !== 0;
+  }
+  const [, flags] = readFileSync(`/proc/self/fdinfo/${fd}`, "utf8").match(/^flags:\s+(\d+)/m) ?? [];
+  const closeOnExec = 0o2000000;
+  return (Number.parseInt(flags as string, 8) & closeOnExec) === 0;
+}
+
+/** Ends what a socket sends, and not what it receives. */
+export function shutdownWriting(socket: number): void {
+  const { shutdown } = windows ?? dlopen("libc.so.6", { shutdown: { args: ["i32", "i32"], returns: "i32" } }).symbols;
+  if (shutdown(socket, 1) !== 0) throw new Error("shutdown failed");
+}
+
+/** Something readable that is no socket, registered. */
+export function readableNoSocket(): AsyncFD {
+  if (windows === undefined) return readableFifo();
+  // A signalled event, numbered as the library numbers its own.
+  const fd = closeAfterTest((windows.CreateEventW(0, 1, 1, 0) | 1) as AsyncFD);
+  register(fd);
+  return fd;
 }
 
 export function closeDescriptor(fd: number): void {

@@ -1,8 +1,9 @@
 import { afterEach, describe, expect, test } from "bun:test";
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, writeFileSync } from "node:fs";
 import { connect, type Socket } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { removeFolder } from "./folders.ts";
 import { isQemu } from "./qemu.ts";
 
 const root = join(import.meta.dir, "..");
@@ -332,7 +333,7 @@ describe("watch-fd.ts", () => {
 
   test("watches a FIFO by its path", async () => {
     const directory = mkdtempSync(join(tmpdir(), "asyncdispatch-"));
-    cleanups.push(() => rmSync(directory, { recursive: true }));
+    cleanups.push(() => removeFolder(directory));
     const fifo = join(directory, "fifo");
     await run(["mkfifo", fifo]);
     const { child, output } = startExample("watch-fd.ts", fifo);

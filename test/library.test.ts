@@ -1,11 +1,12 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
-import { chmodSync, cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { chmodSync, cpSync, mkdirSync, mkdtempSync, readFileSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { findZig } from "../scripts/build-native.ts";
 import { readElf } from "../scripts/formats/elf.ts";
 import { ABI_VERSION, symbols } from "../src/native/abi.ts";
 import { hasCompiler } from "./compiler.ts";
+import { removeFolder } from "./folders.ts";
 
 const root = join(import.meta.dir, "..");
 const builtLibrary = join(root, "zig-out", "lib", "libasyncdispatch.so");
@@ -15,7 +16,7 @@ let directory: string;
 beforeAll(() => {
   directory = mkdtempSync(join(tmpdir(), "asyncdispatch-"));
 });
-afterAll(() => rmSync(directory, { recursive: true }));
+afterAll(() => removeFolder(directory));
 
 function run(command: string[], env: Record<string, string | undefined> = {}, cwd = root) {
   const { stdout, stderr, exitCode } = Bun.spawnSync(command, { cwd, env: { ...process.env, ...env } });

@@ -19,6 +19,7 @@ import {
   closeDescriptor,
   connectedPair,
   emptyFifo,
+  isWindows,
   listener,
   millisecondsOf,
   onEachBackend,
@@ -36,6 +37,18 @@ function noting(log: string[], name: string, done: boolean): () => boolean {
     log.push(name);
     return done;
   };
+}
+
+/** A registered descriptor that is hung up when the other one is closed. */
+function registeredEnds(): { reader: AsyncFD; writer: AsyncFD } {
+  if (isWindows) {
+    const [reader, writer] = connectedPair();
+    unregister(writer);
+    return { reader, writer };
+  }
+  const ends = openFifoEnds();
+  register(ends.reader);
+  return ends;
 }
 
 onEachBackend((selector) => {
@@ -262,8 +275,7 @@ onEachBackend((selector) => {
   });
 
   test("a hang-up alone calls the read callbacks", () => {
-    const { reader, writer } = openFifoEnds();
-    register(reader);
+    const { reader, writer } = registeredEnds();
     const log: string[] = [];
     addRead(reader, noting(log, "hung up", true));
     closeDescriptor(writer);
@@ -271,7 +283,7 @@ onEachBackend((selector) => {
     expect(log).toEqual(["hung up"]);
   });
 
-  test("an error alone calls the write callbacks", () => {
+  test.skipIf(isWindows)("an error alone calls the write callbacks (skipped on Windows: a FIFO)", () => {
     const { reader, writer } = openFifoEnds();
     register(writer);
     const log: string[] = [];
@@ -314,8 +326,7 @@ onEachBackend((selector) => {
   });
 
   test("a hang-up that nobody waits for does not keep the thread busy", () => {
-    const { reader, writer } = openFifoEnds();
-    register(reader);
+    const { reader, writer } = registeredEnds();
     addRead(reader, () => true);
     closeDescriptor(writer);
     poll();

@@ -4,7 +4,7 @@ import { getGlobalDispatcher, SYNCHRONOUS_BUDGET } from "../dispatcher.ts";
 import { type CancelledError, requireOptions, typeName, ValueError } from "../errors.ts";
 import { Readiness, TransferFlag } from "../native/abi.ts";
 import type { AsyncFD } from "../native/selector.ts";
-import { callFailure, errno, socket as native } from "../native/socket.ts";
+import { callFailure, errno, isWindows, socket as native } from "../native/socket.ts";
 import type { Waiter, Watch } from "../watch.ts";
 import { requireInteger } from "./sockets.ts";
 
@@ -39,7 +39,7 @@ export const MAX_TRANSFER_SIZE = 2 ** 31 - 1;
 
 /** What tells that a peer is gone. Of Windows's ECONNABORTED it is the cause. */
 const disconnections = [errno.ECONNRESET, errno.EPIPE, errno.ENETRESET];
-if (process.platform === "win32") disconnections.push(errno.ECONNABORTED);
+if (isWindows) disconnections.push(errno.ECONNABORTED);
 
 /** Whether an error means that the peer is gone, and the caller takes that as the end. */
 export function isDisconnection(flags: number, errorCode: number): boolean {

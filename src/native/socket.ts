@@ -3,10 +3,12 @@ import { OSError, type OSErrorDetails, ValueError } from "../errors.ts";
 import { Code, WindowsErrno } from "./abi.ts";
 import { loadLibrary } from "./library.ts";
 
+export const isWindows = process.platform === "win32";
+
 type ErrnoName = keyof typeof WindowsErrno & keyof typeof constants.errno;
 
 /** The platform's errno numbers, positive. */
-export const errno: Readonly<Record<ErrnoName, number>> = process.platform === "win32" ? WindowsErrno : constants.errno;
+export const errno: Readonly<Record<ErrnoName, number>> = isWindows ? WindowsErrno : constants.errno;
 
 /**
  * The socket calls of the native library, one system call each. They give a count or a descriptor, or a negative
