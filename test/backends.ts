@@ -35,9 +35,12 @@ export const backends = (isWindows ? (["iocp"] as const) : (["epoll", "select"] 
 /**
  * Runs the tests in `body` once per selector. Each test has a new global dispatcher, which is closed after it;
  * then no descriptor must be left that was not open before.
+ *
+ * @param notOnWindows why they are skipped there
  */
-export function onEachBackend(body: (selector: SelectorKind) => void): void {
-  describe.each([...backends])("%s", (selector) => {
+export function onEachBackend(body: (selector: SelectorKind) => void, notOnWindows?: string): void {
+  const isSkipped = isWindows && notOnWindows !== undefined;
+  describe.skipIf(isSkipped).each([...backends])(isSkipped ? `%s (${notOnWindows})` : "%s", (selector) => {
     let dispatcher: Dispatcher;
     let before: string[];
 
