@@ -38,10 +38,11 @@ export function findZig(): string {
   return zig;
 }
 
-/** Runs `zig build` with the given arguments in the project's folder, its output shown. */
+/** Runs `zig build` with the given arguments in the project's folder and the environment as it is now, its output shown. */
 export function runZig(...args: string[]): void {
   const { exitCode, signalCode } = Bun.spawnSync([findZig(), "build", ...args], {
     cwd: root,
+    env: process.env,
     stdout: "inherit",
     stderr: "inherit",
   });

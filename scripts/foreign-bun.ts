@@ -12,9 +12,14 @@ export function cacheFolder(name: string): string {
   return folder;
 }
 
-/** @throws when the command fails, after its output */
+/** With the environment as it is now. @throws when the command fails, after its output */
 export function run(command: string[], cwd = root): void {
-  const { exitCode, signalCode } = Bun.spawnSync(command, { cwd, stdout: "inherit", stderr: "inherit" });
+  const { exitCode, signalCode } = Bun.spawnSync(command, {
+    cwd,
+    env: process.env,
+    stdout: "inherit",
+    stderr: "inherit",
+  });
   if (exitCode !== 0) throw new Error(`${command.join(" ")} ended with ${signalCode ?? `exit code ${exitCode}`}`);
 }
 
@@ -30,7 +35,8 @@ export function installPackages(...names: string[]): void {
 /** The Bun of another platform, of the version that runs this: `linux-x64-musl` and the like. */
 export function installBun(platform: string): string {
   const folder = cacheFolder(`bun-${Bun.version}-${platform}`);
-  const executable = join(folder, `node_modules/@oven/bun-${platform}/bin/bun`);
+  const file = platform.startsWith("windows") ? "bun.exe" : "bun";
+  const executable = join(folder, `node_modules/@oven/bun-${platform}/bin/${file}`);
   if (!existsSync(executable)) {
     writeFileSync(join(folder, "package.json"), "{}");
     const name = `@oven/bun-${platform}@${Bun.version}`;
@@ -70,7 +76,11 @@ async function follow(stream: ReadableStream<Uint8Array>, skipped: Set<string>):
   if (rest !== "") show(rest, skipped);
 }
 
+/** What Bun says under Wine of every package.json. */
+const NOISE = "Internal error: directory mismatch ";
+
 function show(line: string, skipped: Set<string>): void {
+  if (line.startsWith(NOISE)) return;
   if (line.startsWith("(skip) ")) skipped.add(line.slice("(skip) ".length));
   else if (!line.startsWith("(pass) ")) console.log(line);
 }

@@ -22,7 +22,7 @@ import { Lane } from "./lane.ts";
 import { Readiness } from "./native/abi.ts";
 import { closeFile, hasNativeFiles, openFile } from "./native/files.ts";
 import type { AsyncFD } from "./native/selector.ts";
-import { errno } from "./native/socket.ts";
+import { errno, isWindows } from "./native/socket.ts";
 import type { Watch } from "./watch.ts";
 
 /**
@@ -85,18 +85,19 @@ export class AsyncFile implements Disposable {
   private readonly reading: Lane;
   private readonly writing: Lane;
   private readonly dispatcher = getGlobalDispatcher();
-  private readonly watch: Watch;
+  private readonly watch: Watch | undefined;
   private closed = false;
 
   /** @internal Use {@link openAsync} or {@link newAsyncFile}. */
   constructor(fd: AsyncFD, opened?: Opened) {
     this.file = new FileDescriptor(fd, opened);
-    this.watch = this.dispatcher.register(fd, opened !== undefined);
+    // A file's number is none that a selector of Windows knows.
+    this.watch = isWindows ? undefined : this.dispatcher.register(fd, opened !== undefined);
     this.input = new FileInput(this.file);
-    const { isSeekable } = this.file;
-    this.reading = new Lane(fd, Readiness.read, !isSeekable);
+    const { isSeekable, isWatchable } = this.file;
+    this.reading = new Lane(fd, Readiness.read, isWatchable);
     // Both move the position of a disk file.
-    this.writing = isSeekable ? this.reading : new Lane(fd, Readiness.write, true);
+    this.writing = isSeekable ? this.reading : new Lane(fd, Readiness.write, isWatchable);
   }
 
   /** The descriptor. Of a closed file it is a number that may name something else by now. */
@@ -245,7 +246,7 @@ export class AsyncFile implements Disposable {
     this.writing.failAll(error);
     this.input.input.clear();
     // A dispatcher that is closed, or a call of `unregister`, has forgotten it.
-    if (this.watch.registered) this.dispatcher.unregister(this.watch, error, hasNativeFiles);
+    if (this.watch?.registered) this.dispatcher.unregister(this.watch, error, hasNativeFiles);
     closeFile(this.file.fd);
   }
 

@@ -1,21 +1,35 @@
 import { constants } from "node:os";
 
-const errnoNames = new Map<number, string>();
-for (const [name, number] of Object.entries(constants.errno)) {
-  // EWOULDBLOCK and EOPNOTSUPP are second names of numbers that have a better known one.
-  if (!errnoNames.has(number)) errnoNames.set(number, name);
+let namesByErrno: Map<number, string> | undefined;
+
+/** Made for the first error. */
+function errnoNames(): Map<number, string> {
+  if (namesByErrno !== undefined) return namesByErrno;
+  namesByErrno = new Map();
+  if (process.platform === "win32") {
+    // There the constants are only good for what is not in this table.
+    for (const [number, [name]] of loadUtil().getSystemErrorMap()) namesByErrno.set(-number, name);
+  }
+  for (const [name, number] of Object.entries(constants.errno)) {
+    // EWOULDBLOCK and EOPNOTSUPP are second names of numbers that have a better known one.
+    if (!namesByErrno.has(number)) namesByErrno.set(number, name);
+  }
+  return namesByErrno;
+}
+
+/** Takes half as long as to load all of this library. */
+function loadUtil() {
+  return process.getBuiltinModule("node:util");
 }
 
 /** The symbolic name of a positive errno, such as `"ECONNREFUSED"`; `"errno N"` for one that the table lacks. */
 function errnoName(errorCode: number): string {
-  return errnoNames.get(errorCode) ?? `errno ${errorCode}`;
+  return errnoNames().get(errorCode) ?? `errno ${errorCode}`;
 }
 
 /** The text of `strerror` for a positive errno. */
 function errnoText(errorCode: number): string {
-  // Loaded with the first error: it takes half as long as all of this library.
-  const { getSystemErrorMessage } = process.getBuiltinModule("node:util");
-  const text = errnoNames.has(errorCode) ? getSystemErrorMessage(-errorCode) : undefined;
+  const text = errnoNames().has(errorCode) ? loadUtil().getSystemErrorMessage(-errorCode) : undefined;
   return text === undefined ? `Unknown error ${errorCode}` : text.charAt(0).toUpperCase() + text.slice(1);
 }
 

@@ -5,7 +5,7 @@ import { type ByteSource, type Reader, ReadLine } from "./bytereaders.ts";
 import { OSError, ValueError } from "./errors.ts";
 import { COST_UNIT, LaneOperation } from "./lane.ts";
 import type { AsyncFD } from "./native/selector.ts";
-import { errno } from "./native/socket.ts";
+import { errno, isWindows, notSupported } from "./native/socket.ts";
 
 /** How much is read or written in one system call: while a disk is at it, the loop stands still. */
 const CHUNK_SIZE = 128 * 1024;
@@ -29,6 +29,8 @@ export class FileDescriptor {
   readonly path: string | undefined;
   /** A regular file or a block device: it has positions, and is always ready. */
   readonly isSeekable: boolean;
+  /** Whether a call may have to wait for somebody, and a selector can tell when not. */
+  readonly isWatchable: boolean;
   /** Whether calls on it come back at once by themselves. */
   readonly isNonBlocking: boolean;
   readonly appends: boolean;
@@ -41,6 +43,10 @@ export class FileDescriptor {
     this.path = opened?.path;
     const status = this.call("fstat", () => fstatSync(fd));
     this.isSeekable = status.isFile() || status.isBlockDevice();
+    this.isWatchable = !isWindows && !this.isSeekable;
+    // No selector there knows of them.
+    const mayBlock = status.isFIFO() || status.isCharacterDevice() || status.isSocket();
+    if (isWindows && mayBlock) throw notSupported("read", { path: this.path });
     const { position, flags } = opened ?? readFdinfo(fd);
     this.isNonBlocking = (flags & constants.O_NONBLOCK) !== 0;
     this.appends = (flags & constants.O_APPEND) !== 0;

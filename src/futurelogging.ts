@@ -86,7 +86,10 @@ function stackOutside(): string {
   return frames.slice(Math.max(0, first)).join("\n");
 }
 
+/** With the separator of the platform. */
+const ownFolder = import.meta.path.slice(0, -import.meta.file.length);
+
 function isInside(frame: string): boolean {
   // Constructors that nobody wrote out have no place of their own.
-  return frame.includes(`${import.meta.dir}/`) || frame.includes("(unknown:");
+  return frame.includes(ownFolder) || frame.includes("(unknown:");
 }

@@ -168,7 +168,7 @@ function readLookup(memory: Uint8Array, request: LookupRequest): NativeAddress[]
 /** A name's absence has no errno; these are the numbers that Node and Bun give. */
 const UV_EAI_AGAIN = 3001;
 const UV_ENOTFOUND = 3008;
-const EAI_AGAIN = process.platform === "linux" ? -3 : 2;
+const EAI_AGAIN = ({ linux: -3, win32: 11_002 } as Record<string, number>)[process.platform] ?? 2;
 
 function lookupError(status: number, systemError: number, address: string): OSError {
   const info = socket.resolve_error_text(status)?.toString() ?? `getaddrinfo error ${status}`;

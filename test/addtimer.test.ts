@@ -13,8 +13,8 @@ import {
   unregister,
 } from "../src/index.ts";
 import { millisecondsOf, onEachBackend } from "./backends.ts";
+import { openDescriptors } from "./descriptors.ts";
 import { SimulatedSelector } from "./simulated.ts";
-import { openDescriptors } from "./sockets-helper.ts";
 
 onEachBackend(() => {
   test("Q13: a timer of 0 ms fires in the next poll", () => {

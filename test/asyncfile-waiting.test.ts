@@ -15,7 +15,7 @@ import {
   setGlobalDispatcher,
   unregister,
 } from "../src/index.ts";
-import { closeAfterTest, onEachBackend, openFifoEnds, thrownBy } from "./backends.ts";
+import { closeAfterTest, isWindows, onEachBackend, openFifoEnds, thrownBy } from "./backends.ts";
 import { failureOf, waitFor } from "./bounded.ts";
 import { runScript } from "./children.ts";
 import { cuts, linesOf, split, texts } from "./lines-helper.ts";
@@ -263,10 +263,12 @@ onEachBackend(() => {
     file.close();
     closeSync(writer);
   });
-});
+}, "FIFOs: skipped on Windows");
 
-test("the standard input of a terminal is read by lines", () => {
-  const script = `
+test.skipIf(isWindows)(
+  "the standard input of a terminal is read by lines (skipped on Windows, where it cannot be waited for)",
+  () => {
+    const script = `
     import { waitFor } from "./src/index.ts";
     import { newAsyncFile } from "./src/asyncfile.ts";
     const input = newAsyncFile(0);
@@ -274,28 +276,32 @@ test("the standard input of a terminal is read by lines", () => {
     console.log("pending: " + !line.finished);
     console.log("line: " + waitFor(line));
   `;
-  const command = ["script", "-qec", `${process.execPath} -e '${script}'`, "/dev/null"];
-  const outcome = Bun.spawnSync(["sh", "-c", 'echo typed | "$@"', "sh", ...command], {
-    cwd: join(import.meta.dir, ".."),
-    timeout: 15_000,
-  });
-  expect(outcome.stdout.toString()).toContain("pending: true");
-  expect(outcome.stdout.toString()).toContain("line: typed");
-});
+    const command = ["script", "-qec", `${process.execPath} -e '${script}'`, "/dev/null"];
+    const outcome = Bun.spawnSync(["sh", "-c", 'echo typed | "$@"', "sh", ...command], {
+      cwd: join(import.meta.dir, ".."),
+      timeout: 15_000,
+    });
+    expect(outcome.stdout.toString()).toContain("pending: true");
+    expect(outcome.stdout.toString()).toContain("line: typed");
+  },
+);
 
-test("a pipe at the standard input is read to its end", () => {
-  const script = `
+test.skipIf(isWindows)(
+  "a pipe at the standard input is read to its end (skipped on Windows, where it cannot be waited for)",
+  () => {
+    const script = `
     import { waitFor } from "./src/index.ts";
     import { newAsyncFile } from "./src/asyncfile.ts";
     const input = newAsyncFile(0);
     console.log(waitFor(input.readLine()), waitFor(input.readLine()), waitFor(input.readLine()));
   `;
-  const outcome = Bun.spawnSync(["sh", "-c", 'printf "one\\ntwo" | "$@"', "sh", process.execPath, "-e", script], {
-    cwd: join(import.meta.dir, ".."),
-    timeout: 15_000,
-  });
-  expect(outcome.stdout.toString()).toBe("one two null\n");
-});
+    const outcome = Bun.spawnSync(["sh", "-c", 'printf "one\\ntwo" | "$@"', "sh", process.execPath, "-e", script], {
+      cwd: join(import.meta.dir, ".."),
+      timeout: 15_000,
+    });
+    expect(outcome.stdout.toString()).toBe("one two null\n");
+  },
+);
 
 test("both modules are there under the package's name", () => {
   const script = `

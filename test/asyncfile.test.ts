@@ -14,14 +14,15 @@ import {
   readAll,
   ValueError,
 } from "../src/index.ts";
-import { closeAfterTest, expectThrow, onEachBackend, thrownBy } from "./backends.ts";
+import { closeFileAfterTest, expectThrow, isWindows, onEachBackend, thrownBy } from "./backends.ts";
 import { failureOf, waitFor } from "./bounded.ts";
+import { removeFolder } from "./folders.ts";
 import { linesOf, texts } from "./lines-helper.ts";
 
 const MiB = 1024 * 1024;
 const directory = mkdtempSync(join(tmpdir(), "asyncdispatch-"));
 const path = join(directory, "file");
-afterAll(() => rmSync(directory, { recursive: true }));
+afterAll(() => removeFolder(directory));
 
 const allLines = async(function* (file: AsyncFile, maxLength?: number) {
   const lines: string[] = [];
@@ -40,7 +41,7 @@ function fileWith(text: string | Buffer, mode: FileMode = FileMode.fmReadWriteEx
 
 function opened(mode?: FileMode): AsyncFile {
   const file = openAsync(path, mode);
-  closeAfterTest(file.getFd());
+  closeFileAfterTest(file.getFd());
   return file;
 }
 
@@ -100,13 +101,13 @@ onEachBackend(() => {
 
     test("a directory cannot be read", () => {
       const file = openAsync(directory);
-      closeAfterTest(file.getFd());
+      closeFileAfterTest(file.getFd());
       expect(failureOf(file.read(1))).toMatchObject({ code: "EISDIR", syscall: "read", path: directory });
     });
 
-    test("a device that no selector takes is read", () => {
+    test.skipIf(isWindows)("a device that no selector takes is read (skipped on Windows, which has none such)", () => {
       const file = openAsync("/dev/zero");
-      closeAfterTest(file.getFd());
+      closeFileAfterTest(file.getFd());
       for (let i = 0; i < 100; i++) expect(waitFor(file.read(1000)).length).toBe(1000);
     });
   });
@@ -237,12 +238,15 @@ onEachBackend(() => {
       expect(readFileSync(path, "utf8")).toBe("abc\0\0");
     });
 
-    test("newAsyncFile begins where the descriptor stands", () => {
-      writeFileSync(path, "abcdef");
-      const fd = closeAfterTest(openSync(path, "r"));
-      readSync(fd, Buffer.alloc(2), 0, 2, null);
-      expect(waitFor(newAsyncFile(fd as AsyncFD).readAll()).toString()).toBe("cdef");
-    });
+    test.skipIf(isWindows)(
+      "newAsyncFile begins where the descriptor stands (skipped on Windows, which does not tell)",
+      () => {
+        writeFileSync(path, "abcdef");
+        const fd = closeFileAfterTest(openSync(path, "r"));
+        readSync(fd, Buffer.alloc(2), 0, 2, null);
+        expect(waitFor(newAsyncFile(fd as AsyncFD).readAll()).toString()).toBe("cdef");
+      },
+    );
   });
 
   describe("streams", () => {
@@ -287,7 +291,13 @@ onEachBackend(() => {
   describe("opening and closing", () => {
     test("openAsync throws the system's error with the path", () => {
       const error = thrownBy(() => openAsync(path));
-      expect(error).toMatchObject({ name: "OSError", code: "ENOENT", errorCode: 2, syscall: "open", path });
+      expect(error).toMatchObject({
+        name: "OSError",
+        code: "ENOENT",
+        errorCode: isWindows ? 4058 : 2,
+        syscall: "open",
+        path,
+      });
       expect((error as Error).message).toBe(`open ENOENT ${path}`);
     });
 
@@ -312,10 +322,13 @@ onEachBackend(() => {
       expect(failureOf(read)).toMatchObject({ code: "EBADF" });
     });
 
-    test("newAsyncFile refuses a descriptor that is registered", () => {
-      const file = fileWith("");
-      const message = `Descriptor ${file.getFd()} already registered`;
-      expectThrow(() => newAsyncFile(file.getFd()), AssertionDefect, message);
-    });
+    test.skipIf(isWindows)(
+      "newAsyncFile refuses a descriptor that is registered (skipped on Windows, where files are not)",
+      () => {
+        const file = fileWith("");
+        const message = `Descriptor ${file.getFd()} already registered`;
+        expectThrow(() => newAsyncFile(file.getFd()), AssertionDefect, message);
+      },
+    );
   });
 });

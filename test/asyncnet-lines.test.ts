@@ -13,7 +13,7 @@ import {
   waitFor as waitForever,
 } from "../src/index.ts";
 import { own, pair, server } from "./asyncnet-helper.ts";
-import { expectThrow, onEachBackend, thrownBy } from "./backends.ts";
+import { expectThrow, isWindows, onEachBackend, thrownBy } from "./backends.ts";
 import { failureOf, waitFor } from "./bounded.ts";
 import { cuts, linesOf, split, texts } from "./lines-helper.ts";
 
@@ -202,10 +202,10 @@ onEachBackend(() => {
     }
   });
 
-  test.each([
+  test.skipIf(isWindows).each([
     ["nc", "printf 'one\\ntwo\\r\\n\\nthree' | nc -N 127.0.0.1 $0"],
     ["Python's makefile", `printf 'one\\ntwo\\r\\n\\nthree' | python3 -c '${PYTHON_CLIENT}' $0`],
-  ])("a line protocol is spoken with %s", async (_name, command) => {
+  ])("a line protocol is spoken with %s (skipped on Windows, where there is none)", async (_name, command) => {
     const { listener, port } = server();
     const child = Bun.spawn(["sh", "-c", command, String(port)], { stdin: "ignore", stdout: "pipe" });
     const client = own(waitFor(listener.accept()));

@@ -19,7 +19,7 @@ import {
   ValueError,
 } from "../src/index.ts";
 import { datagram, own, pair, server } from "./asyncnet-helper.ts";
-import { abstractName, connectedPair, expectThrow, onEachBackend, thrownBy } from "./backends.ts";
+import { abstractName, connectedPair, expectThrow, isWindows, isWine, onEachBackend, thrownBy } from "./backends.ts";
 import { failureOf, waitFor } from "./bounded.ts";
 
 const peek = { flags: SocketFlag.Peek };
@@ -123,18 +123,21 @@ onEachBackend(() => {
       expect(b.recv(0).read().length).toBe(0);
     });
 
-    test("takes a reset for the end, after what had arrived, unless SafeDisconn is off", () => {
-      for (const flags of [SocketFlag.SafeDisconn, SocketFlag.None]) {
-        const [a, b] = pair();
-        const received = b.recv(10, { flags });
-        waitFor(a.send("abc"));
-        while (!b.hasDataBuffered()) poll();
-        a.setSockOpt(SOInt.OptLinger, 0);
-        a.close();
-        if (flags === SocketFlag.SafeDisconn) expect(waitFor(received).toString()).toBe("abc");
-        else expect(failureOf(received)).toMatchObject({ code: "ECONNRESET", syscall: "recv" });
-      }
-    });
+    test.skipIf(isWine)(
+      "takes a reset for the end, after what had arrived, unless SafeDisconn is off (skipped under Wine, which shows an end)",
+      () => {
+        for (const flags of [SocketFlag.SafeDisconn, SocketFlag.None]) {
+          const [a, b] = pair();
+          const received = b.recv(10, { flags });
+          waitFor(a.send("abc"));
+          while (!b.hasDataBuffered()) poll();
+          a.setSockOpt(SOInt.OptLinger, 0);
+          a.close();
+          if (flags === SocketFlag.SafeDisconn) expect(waitFor(received).toString()).toBe("abc");
+          else expect(failureOf(received)).toMatchObject({ code: "ECONNRESET", syscall: "recv" });
+        }
+      },
+    );
   });
 
   describe("recv of an unbuffered socket", () => {
@@ -319,17 +322,20 @@ onEachBackend(() => {
       own(waitFor(dialled));
     });
 
-    test("connectUnix and bindUnix speak over an abstract name", () => {
-      const name = abstractName();
-      const listener = own(newAsyncSocket(Domain.AF_UNIX));
-      listener.bindUnix(name);
-      listener.listen();
-      const socket = own(newAsyncSocket(Domain.AF_UNIX));
-      waitFor(socket.connectUnix(name));
-      const client = own(waitFor(listener.accept()));
-      waitFor(socket.send("over UNIX\n"));
-      expect(waitFor(client.recvLine())).toBe("over UNIX");
-    });
+    test.skipIf(isWindows)(
+      "connectUnix and bindUnix speak over an abstract name (UNIX sockets: skipped on Windows)",
+      () => {
+        const name = abstractName();
+        const listener = own(newAsyncSocket(Domain.AF_UNIX));
+        listener.bindUnix(name);
+        listener.listen();
+        const socket = own(newAsyncSocket(Domain.AF_UNIX));
+        waitFor(socket.connectUnix(name));
+        const client = own(waitFor(listener.accept()));
+        waitFor(socket.send("over UNIX\n"));
+        expect(waitFor(client.recvLine())).toBe("over UNIX");
+      },
+    );
 
     test("connectUnix and bindUnix refuse another domain", () => {
       const socket = own(newAsyncSocket());

@@ -1,34 +1,46 @@
 import { afterEach, beforeEach, describe, expect } from "bun:test";
-import { type Dispatcher, newDispatcher, setGlobalDispatcher } from "../src/index.ts";
-import { closeOpened, openDescriptors } from "./sockets-helper.ts";
+import { type Dispatcher, newDispatcher, type SelectorKind, setGlobalDispatcher } from "../src/index.ts";
+import { closeOpened, isWindows, openDescriptors } from "./descriptors.ts";
 
 export {
-  abstractName,
   closeAfterTest,
-  connectedPair,
-  datagramSocket,
+  closeDescriptor,
+  closeFileAfterTest,
   emptyFifo,
-  listener,
+  isInheritable,
+  isWindows,
+  isWine,
+  openDescriptors,
   openFifo,
   openFifoEnds,
-  openFifos,
   readableFifo,
-} from "./sockets-helper.ts";
+  readableFifos,
+  readableNoSocket,
+  readFrom,
+  shutdownWriting,
+  writeTo,
+} from "./descriptors.ts";
+export { abstractName, connectedPair, datagramSocket, listener } from "./sockets-helper.ts";
 
 // Bun opens descriptors of its own for its first child process; they are no leak.
-Bun.spawnSync(["true"]);
+if (!isWindows) Bun.spawnSync(["true"]);
 
 const chosen = process.env.ASYNCDISPATCH_SELECTOR;
 
 /** The selectors that the tests run on: all, or the one that is the default because `ASYNCDISPATCH_SELECTOR` says so. */
-export const backends = (["epoll", "select"] as const).filter((name) => !chosen || name === chosen);
+export const backends = (isWindows ? (["iocp"] as const) : (["epoll", "select"] as const)).filter(
+  (name) => !chosen || name === chosen,
+);
 
 /**
  * Runs the tests in `body` once per selector. Each test has a new global dispatcher, which is closed after it;
  * then no descriptor must be left that was not open before.
+ *
+ * @param notOnWindows why they are skipped there
  */
-export function onEachBackend(body: (selector: "epoll" | "select") => void): void {
-  describe.each([...backends])("%s", (selector) => {
+export function onEachBackend(body: (selector: SelectorKind) => void, notOnWindows?: string): void {
+  const isSkipped = isWindows && notOnWindows !== undefined;
+  describe.skipIf(isSkipped).each([...backends])(isSkipped ? `%s (${notOnWindows})` : "%s", (selector) => {
     let dispatcher: Dispatcher;
     let before: string[];
 

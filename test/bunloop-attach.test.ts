@@ -18,8 +18,8 @@ import {
 } from "../src/index.ts";
 import { emptyFifo, expectThrow, onEachBackend, openFifo, readableFifo, thrownBy } from "./backends.ts";
 import { aWhile, called, hostedPair, waiterThreads } from "./bunloop-helper.ts";
+import { openDescriptors } from "./descriptors.ts";
 import { SimulatedSelector } from "./simulated.ts";
-import { openDescriptors } from "./sockets-helper.ts";
 
 /** A test with a dispatcher that is not the global one, which is closed after it. */
 function withOwn(selector: SelectorKind, body: (own: Dispatcher) => Promise<void>): () => Promise<void> {

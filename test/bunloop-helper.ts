@@ -4,7 +4,8 @@ import { join } from "node:path";
 import * as library from "../src/index.ts";
 import { type AsyncFD, accept, type Callback, closeSocket, dial, type SelectorKind } from "../src/index.ts";
 import { type Outcome, runScript } from "./children.ts";
-import { closeAfterTest, listener } from "./sockets-helper.ts";
+import { closeAfterTest } from "./descriptors.ts";
+import { listener } from "./sockets-helper.ts";
 
 /** Two registered sockets that are connected with each other, without a blocking call. */
 export async function hostedPair(): Promise<[AsyncFD, AsyncFD]> {

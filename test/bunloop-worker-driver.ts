@@ -21,7 +21,8 @@ import {
   send,
 } from "../src/index.ts";
 import type { Ending, WorkerTask } from "./bunloop-worker.ts";
-import { listener, openDescriptors, openFifo } from "./sockets-helper.ts";
+import { openDescriptors, openFifo } from "./descriptors.ts";
+import { listener } from "./sockets-helper.ts";
 
 /** `atOnce` and `whileLoading`: it is terminated before its program has begun, or at any time of its beginning. */
 export type Manner = Ending | "atOnce" | "whileLoading";

@@ -5,7 +5,7 @@ import { once } from "node:events";
 import { callSoon } from "../src/index.ts";
 import { type Ending, EXIT_CODE, startEverything } from "./bunloop-worker.ts";
 import { Surroundings } from "./bunloop-worker-driver.ts";
-import { openFifo } from "./sockets-helper.ts";
+import { openFifo } from "./descriptors.ts";
 
 const [moment] = process.argv.slice(2);
 const surroundings = new Surroundings();

@@ -9,6 +9,11 @@ export interface Outcome {
   readonly exitCode: number;
 }
 
+/** What a program said on its standard error, without what Bun says there under Wine of its own files. */
+export function withoutWine(stderr: Buffer | string): string {
+  return stderr.toString().replace(/^Internal error: directory mismatch .*\n/gm, "");
+}
+
 /** Runs a script, whose imports are relative to the package's root, in a Bun of its own. */
 export function runScript(script: string, flags: string[] = [], env: Record<string, string> = {}): Outcome {
   const { stdout, stderr, exitCode } = Bun.spawnSync([process.execPath, ...flags, "-e", script], {
@@ -16,5 +21,5 @@ export function runScript(script: string, flags: string[] = [], env: Record<stri
     env: { ...process.env, ...env },
     timeout: 15_000,
   });
-  return { stdout: stdout.toString().trim(), stderr: stderr.toString().trim(), exitCode };
+  return { stdout: stdout.toString().trim(), stderr: withoutWine(stderr).trim(), exitCode };
 }

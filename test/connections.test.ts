@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
-import { readdirSync, readFileSync, readlinkSync } from "node:fs";
+import { readdirSync, readlinkSync } from "node:fs";
 import { join } from "node:path";
 import {
   AssertionDefect,
@@ -22,21 +22,26 @@ import {
   listen,
   OSError,
   Protocol,
-  recv,
   SOInt,
-  send,
   setSockOpt,
   sleepAsync,
 } from "../src/index.ts";
-import { backends, closeAfterTest, listener, onEachBackend } from "./backends.ts";
+import { errno, socket as native } from "../src/native/socket.ts";
+import { backends, closeAfterTest, isInheritable, isWindows, listener, onEachBackend } from "./backends.ts";
 import { failureOf, waitFor } from "./bounded.ts";
 
-const O_NONBLOCK = 0o4000;
-const O_CLOEXEC = 0o2000000;
+/** Whether a receive comes back although nothing is there. */
+function isNonBlocking(fd: number): boolean {
+  const memory = new Uint8Array(1);
+  return native.socket_receive(fd, memory, memory, 1, 0) === -errno.EAGAIN;
+}
 
-function statusFlags(fd: number): number {
-  const [, flags] = readFileSync(`/proc/self/fdinfo/${fd}`, "utf8").match(/^flags:\s+(\d+)/m) ?? [];
-  return Number.parseInt(flags as string, 8);
+function peerPortOf(socket: AsyncFD): number | undefined {
+  try {
+    return getPeerAddr(socket)[1];
+  } catch {
+    return undefined;
+  }
 }
 
 /** The future's socket, closed after the test. */
@@ -63,6 +68,7 @@ function closedPort(): number {
 
 /** How many eventfds this process has. */
 function eventDescriptors(): number {
+  if (isWindows) return 0;
   return readdirSync("/proc/self/fd").filter((fd) => {
     try {
       return readlinkSync(`/proc/self/fd/${fd}`) === "anon_inode:[eventfd]";
@@ -92,8 +98,8 @@ const hasIpv6 = (() => {
   }
 })();
 
-test.each([...backends])(
-  "%s: without a descriptor left accept fails with EMFILE, the loop does not spin, the listener survives",
+test.skipIf(isWindows).each([...backends])(
+  "%s: without a descriptor left accept fails with EMFILE, the loop does not spin, the listener survives (skipped on Windows, which sets no limit)",
   (selector) => {
     const script = join(import.meta.dir, "../src/index.ts");
     const child = `
@@ -142,8 +148,8 @@ onEachBackend(() => {
     const client = socketOf(accept(socket));
     socketOf(dialled);
     expect(contains(client)).toBe(true);
-    expect(statusFlags(client) & O_NONBLOCK).toBe(O_NONBLOCK);
-    expect(statusFlags(client) & O_CLOEXEC).toBe(O_CLOEXEC);
+    expect(isNonBlocking(client)).toBe(true);
+    expect(isInheritable(client)).toBe(false);
   });
 
   test("accept gives an inheritable socket when asked", () => {
@@ -151,7 +157,8 @@ onEachBackend(() => {
     const dialled = dial("127.0.0.1", port);
     const client = socketOf(accept(socket, { inheritable: true }));
     socketOf(dialled);
-    expect(statusFlags(client) & (O_CLOEXEC | O_NONBLOCK)).toBe(O_NONBLOCK);
+    expect(isNonBlocking(client)).toBe(true);
+    expect(isInheritable(client)).toBe(true);
   });
 
   test("of two accepts one connection finishes the first, and the second goes on waiting (R7, Q10)", () => {
@@ -180,10 +187,8 @@ onEachBackend(() => {
     const later = socketOf(dial("127.0.0.1", port));
     // Linux gives the dead connection first; another system passes over it.
     let client = socketOf(accept(socket));
-    if (waitFor(send(client, "x")) === undefined && waitFor(recv(client, 1)).length === 0) {
-      client = socketOf(accept(socket));
-    }
-    expect(getPeerAddr(client)[1]).toBe(getLocalAddr(later)[1]);
+    if (peerPortOf(client) !== getLocalAddr(later)[1]) client = socketOf(accept(socket));
+    expect(peerPortOf(client)).toBe(getLocalAddr(later)[1]);
   });
 
   test("accept on a socket that does not listen fails with EINVAL", () => {
@@ -238,12 +243,12 @@ onEachBackend(() => {
     const port = closedPort();
     const error = failureOf(dial("127.0.0.1", port)) as OSError;
     expect(error).toBeInstanceOf(OSError);
-    const { name, code, errorCode, errno, syscall, address, message } = error;
-    expect({ name, code, errorCode, errno, syscall, address, port: error.port, message }).toEqual({
+    const { name, code, errorCode, syscall, address, message } = error;
+    expect({ name, code, errorCode, errno: error.errno, syscall, address, port: error.port, message }).toEqual({
       name: "OSError",
       code: "ECONNREFUSED",
-      errorCode: 111,
-      errno: -111,
+      errorCode: errno.ECONNREFUSED,
+      errno: -errno.ECONNREFUSED,
       syscall: "connect",
       address: "127.0.0.1",
       port,

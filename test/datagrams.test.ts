@@ -17,7 +17,6 @@ import {
   recv,
   recvFrom,
   recvFromInto,
-  register,
   SOInt,
   SockAddr,
   SocketFlag,
@@ -28,7 +27,16 @@ import {
   setSockOpt,
   ValueError,
 } from "../src/index.ts";
-import { abstractName, closeAfterTest, connectedPair, datagramSocket, onEachBackend, openFifo } from "./backends.ts";
+import {
+  abstractName,
+  closeAfterTest,
+  connectedPair,
+  datagramSocket,
+  isWindows,
+  isWine,
+  onEachBackend,
+  readableNoSocket,
+} from "./backends.ts";
 import { failureOf, waitFor } from "./bounded.ts";
 
 const LARGEST_UDP_DATAGRAM = 65_507;
@@ -265,16 +273,19 @@ onEachBackend(() => {
       expect(failureOf(sendTo(socket, "x", everybody))).toMatchObject({ code: "EACCES" });
     });
 
-    test("waits while the other's queue is full, and keeps the order", () => {
-      const { a, b } = unixPair();
-      const { count, waiting } = sendUntilItWaits(a.socket, b.address, 3);
-      const received = [];
-      while (received.length < count) received.push(waitFor(recvFrom(b.socket, 100)).data.toString());
-      expect(received).toEqual(Array.from({ length: count }, (_, i) => `datagram ${i}`));
-      for (const future of waiting) waitFor(future);
-    });
+    test.skipIf(isWindows)(
+      "waits while the other's queue is full, and keeps the order (UNIX sockets: skipped on Windows)",
+      () => {
+        const { a, b } = unixPair();
+        const { count, waiting } = sendUntilItWaits(a.socket, b.address, 3);
+        const received = [];
+        while (received.length < count) received.push(waitFor(recvFrom(b.socket, 100)).data.toString());
+        expect(received).toEqual(Array.from({ length: count }, (_, i) => `datagram ${i}`));
+        for (const future of waiting) waitFor(future);
+      },
+    );
 
-    test("does not spin while the other's queue is full", () => {
+    test.skipIf(isWindows)("does not spin while the other's queue is full (UNIX sockets: skipped on Windows)", () => {
       const { a, b } = unixPair();
       sendUntilItWaits(a.socket, b.address, 1);
       const before = getGlobalDispatcher().statistics().wakeups;
@@ -283,7 +294,7 @@ onEachBackend(() => {
       expect(getGlobalDispatcher().statistics().wakeups - before).toBeLessThan(200);
     });
 
-    test("keeps the address of a datagram that waits", () => {
+    test.skipIf(isWindows)("keeps the address of a datagram that waits (UNIX sockets: skipped on Windows)", () => {
       const { a, b } = unixPair();
       const to = SockAddr.of(b.address.address, 0);
       const { count } = sendUntilItWaits(a.socket, to, 1);
@@ -293,7 +304,7 @@ onEachBackend(() => {
       expect(last).toBe(`datagram ${count - 1}`);
     });
 
-    test("fails when the data is detached while it waits", () => {
+    test.skipIf(isWindows)("fails when the data is detached while it waits (UNIX sockets: skipped on Windows)", () => {
       const { a, b } = unixPair();
       sendUntilItWaits(a.socket, b.address, 1);
       const buffer = new ArrayBuffer(8);
@@ -306,7 +317,7 @@ onEachBackend(() => {
   });
 
   describe("a datagram that was refused is ECONNREFUSED", () => {
-    test("for one who waits", () => {
+    test.skipIf(isWine)("for one who waits (skipped under Wine, which loses it)", () => {
       const { address, port } = deadAddress();
       const socket = closeAfterTest(waitFor(dial(address, port, Protocol.IPPROTO_UDP)));
       const future = recvFrom(socket, 10);
@@ -314,7 +325,7 @@ onEachBackend(() => {
       expect(failureOf(future)).toMatchObject({ code: "ECONNREFUSED", syscall: "recvfrom" });
     });
 
-    test("for the next recvFrom, once", () => {
+    test.skipIf(isWine)("for the next recvFrom, once (skipped under Wine, which loses it)", () => {
       const socket = refusedSocket();
       expect(failureOf(recvFrom(socket, 10))).toMatchObject({ code: "ECONNREFUSED" });
       const future = recvFrom(socket, 10);
@@ -322,7 +333,7 @@ onEachBackend(() => {
       expect(future.finished).toBe(false);
     });
 
-    test("for the next sendTo", () => {
+    test.skipIf(isWindows)("for the next sendTo (skipped on Windows, which tells only who receives)", () => {
       const socket = refusedSocket();
       expect(failureOf(sendTo(socket, "x", deadAddress()))).toMatchObject({ code: "ECONNREFUSED", syscall: "sendto" });
     });
@@ -366,7 +377,7 @@ onEachBackend(() => {
       expect([buffer.toString(), from.family]).toEqual(["....", Domain.AF_UNSPEC]);
     });
 
-    test("an aborted sendTo that waits sends nothing", () => {
+    test.skipIf(isWindows)("an aborted sendTo that waits sends nothing (UNIX sockets: skipped on Windows)", () => {
       const { a, b } = unixPair();
       const { count } = sendUntilItWaits(a.socket, b.address, 1);
       const controller = new AbortController();
@@ -394,9 +405,7 @@ onEachBackend(() => {
     });
 
     test("what is no socket fails with ENOTSOCK", () => {
-      const fifo = openFifo();
-      register(fifo);
-      const failed = sendTo(fifo, "x", SockAddr.of("127.0.0.1", 9));
+      const failed = sendTo(readableNoSocket(), "x", SockAddr.of("127.0.0.1", 9));
       expect(failureOf(failed)).toMatchObject({ code: "ENOTSOCK" });
     });
   });

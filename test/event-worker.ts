@@ -52,7 +52,7 @@ function run({ task, selector, token, shared, times }: EventTask): void {
     addEvent(newAsyncEvent(), () => false);
     for (let i = 0; i < 10; i++) AsyncEvent.from(token);
     addProcess(process.pid, () => false);
-    addSignal("SIGUSR2", () => false);
+    if (process.platform !== "win32") addSignal("SIGUSR2", () => false);
   }
   add(numbers, SharedPlace.ready);
   if (task === "trigger") return;

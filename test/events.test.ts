@@ -23,9 +23,10 @@ import {
   ValueError,
   waitFor,
 } from "../src/index.ts";
-import { closeAfterTest, expectThrow, onEachBackend, openFifo, thrownBy } from "./backends.ts";
+import { closeAfterTest, expectThrow, isWindows, onEachBackend, openFifo, thrownBy } from "./backends.ts";
+import { withoutWine } from "./children.ts";
+import { openDescriptors } from "./descriptors.ts";
 import { type EventTask, SharedPlace } from "./event-worker.ts";
-import { openDescriptors } from "./sockets-helper.ts";
 
 const ALREADY = "Event is already registered in the queue!";
 const NOT_REGISTERED = "Event is not registered in the queue!";
@@ -54,11 +55,12 @@ function countCalls(event: AsyncEvent, polls: number): number {
 /** What a program prints that runs in a process of its own, for what the collector does when it likes. */
 function runScript(selector: SelectorKind, body: string): string {
   const script = `import { readdirSync } from "node:fs";
+    import { openHandles } from ${JSON.stringify(join(import.meta.dir, "descriptors.ts"))};
     import { addEvent, AsyncEvent, newAsyncEvent, poll } from ${JSON.stringify(join(import.meta.dir, "../src/index.ts"))};
     ${body}`;
   const env = { ...process.env, ASYNCDISPATCH_SELECTOR: selector };
   const { stdout, stderr } = Bun.spawnSync([process.execPath, "-e", script], { env, timeout: 10_000 });
-  return `${stdout}${stderr}`.trim();
+  return `${stdout}${withoutWine(stderr)}`.trim();
 }
 
 /** Threads with one event, and the numbers that they share. */
@@ -440,7 +442,7 @@ onEachBackend((selector) => {
   test("a collected event gives its descriptor back", () => {
     const output = runScript(
       selector,
-      `const count = () => readdirSync("/proc/self/fd").length;
+      `const count = ${isWindows ? "openHandles" : '() => readdirSync("/proc/self/fd").length'};
       const before = count();
       (() => { for (let i = 0; i < 200; i++) newAsyncEvent(); })();
       // What the stack still seems to point at is not collected.

@@ -1,5 +1,6 @@
 import { onTestFinished } from "bun:test";
 import { join } from "node:path";
+import { withoutWine } from "./children.ts";
 
 const root = join(import.meta.dir, "..");
 
@@ -34,7 +35,7 @@ export class Transcript {
       this.wake = Promise.withResolvers();
       await this.wake.promise;
     }
-    return this.text;
+    return withoutWine(this.text);
   }
 }
 

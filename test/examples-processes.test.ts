@@ -1,6 +1,7 @@
 import { afterEach, expect, test } from "bun:test";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
+import { isWindows } from "./descriptors.ts";
 
 const root = join(import.meta.dir, "..");
 const started: Bun.Subprocess[] = [];
@@ -56,45 +57,54 @@ function zombiesOf(pid: number): string[] {
   });
 }
 
-test("supervisor.ts starts a crashing child again, later each time up to a limit, and leaves no dead one behind", async () => {
-  const { child, lines } = startExample("supervisor.ts", ["sh", "-c", "exit 3"], QUICK);
-  await expectLine(lines, /^supervising sh -c exit 3$/);
-  const pids = new Set<string>();
-  for (const delay of [10, 20, 40, 40, 40]) {
-    const [, pid] = await expectLine(lines, /^child (\d+) started$/);
-    pids.add(pid as string);
-    await expectLine(lines, new RegExp(`^child ${pid} ended with code 3$`));
-    await expectLine(lines, new RegExp(`^starting it again in ${delay} ms$`));
-  }
-  expect(pids.size).toBe(5);
-  // The last one may just have ended.
-  expect(zombiesOf(child.pid).length).toBeLessThanOrEqual(1);
-});
+test.skipIf(isWindows)(
+  "supervisor.ts starts a crashing child again, later each time up to a limit, and leaves no dead one behind (skipped on Windows, which has no signals)",
+  async () => {
+    const { child, lines } = startExample("supervisor.ts", ["sh", "-c", "exit 3"], QUICK);
+    await expectLine(lines, /^supervising sh -c exit 3$/);
+    const pids = new Set<string>();
+    for (const delay of [10, 20, 40, 40, 40]) {
+      const [, pid] = await expectLine(lines, /^child (\d+) started$/);
+      pids.add(pid as string);
+      await expectLine(lines, new RegExp(`^child ${pid} ended with code 3$`));
+      await expectLine(lines, new RegExp(`^starting it again in ${delay} ms$`));
+    }
+    expect(pids.size).toBe(5);
+    // The last one may just have ended.
+    expect(zombiesOf(child.pid).length).toBeLessThanOrEqual(1);
+  },
+);
 
 for (const signal of ["SIGTERM", "SIGINT"] as const) {
-  test(`supervisor.ts stops its child and itself on ${signal}`, async () => {
-    const { child, lines } = startExample("supervisor.ts", ["sleep", "1000"], QUICK);
-    await expectLine(lines, /^supervising/);
-    const [, pid] = await expectLine(lines, /^child (\d+) started$/);
-    child.kill(signal);
-    await expectLine(lines, new RegExp(`^${signal}: stopping$`));
-    await expectLine(lines, new RegExp(`^child ${pid} ended by SIGTERM$`));
-    await expectLine(lines, /^stopped$/);
-    expect(await child.exited).toBe(0);
-  });
+  test.skipIf(isWindows)(
+    `supervisor.ts stops its child and itself on ${signal} (skipped on Windows, which has no signals)`,
+    async () => {
+      const { child, lines } = startExample("supervisor.ts", ["sleep", "1000"], QUICK);
+      await expectLine(lines, /^supervising/);
+      const [, pid] = await expectLine(lines, /^child (\d+) started$/);
+      child.kill(signal);
+      await expectLine(lines, new RegExp(`^${signal}: stopping$`));
+      await expectLine(lines, new RegExp(`^child ${pid} ended by SIGTERM$`));
+      await expectLine(lines, /^stopped$/);
+      expect(await child.exited).toBe(0);
+    },
+  );
 }
 
-test("supervisor.ts stops while it waits to start the child again", async () => {
-  const { child, lines } = startExample("supervisor.ts", ["false"], { SUPERVISOR_DELAY: "100000" });
-  await expectLine(lines, /^supervising/);
-  await expectLine(lines, /started$/);
-  await expectLine(lines, /ended with code 1$/);
-  await expectLine(lines, /^starting it again in 100000 ms$/);
-  child.kill("SIGTERM");
-  await expectLine(lines, /^SIGTERM: stopping$/);
-  await expectLine(lines, /^stopped$/);
-  expect(await child.exited).toBe(0);
-});
+test.skipIf(isWindows)(
+  "supervisor.ts stops while it waits to start the child again (skipped on Windows, which has no signals)",
+  async () => {
+    const { child, lines } = startExample("supervisor.ts", ["false"], { SUPERVISOR_DELAY: "100000" });
+    await expectLine(lines, /^supervising/);
+    await expectLine(lines, /started$/);
+    await expectLine(lines, /ended with code 1$/);
+    await expectLine(lines, /^starting it again in 100000 ms$/);
+    child.kill("SIGTERM");
+    await expectLine(lines, /^SIGTERM: stopping$/);
+    await expectLine(lines, /^stopped$/);
+    expect(await child.exited).toBe(0);
+  },
+);
 
 test("supervisor.ts without a command says how it is used", async () => {
   const { exitCode, stderr } = Bun.spawnSync([process.execPath, "run", "examples/supervisor.ts"], { cwd: root });

@@ -15,8 +15,8 @@ import {
   waitFor,
   withTimeout,
 } from "../src/index.ts";
-import { listener, onEachBackend } from "./backends.ts";
-import { openDescriptors } from "./sockets-helper.ts";
+import { listener, millisecondsOf, onEachBackend } from "./backends.ts";
+import { openDescriptors } from "./descriptors.ts";
 
 const BATCH = 1000;
 const CONCURRENT = 20;
@@ -67,7 +67,7 @@ onEachBackend(() => {
     // Far below one object per connection.
     expect(liveObjects() - objects).toBeLessThan(BATCH / 5);
     expect(openDescriptors().length).toBe(descriptors);
-  });
+  }, 30_000);
 
   test("R17: withTimeout in a loop leaves no timer and no object behind", () => {
     const round = (): void => {
@@ -80,9 +80,12 @@ onEachBackend(() => {
     };
     for (let i = 0; i < 3; i++) round();
     const objects = liveObjects();
-    for (let i = 0; i < 3; i++) round();
-    // Below one object per future, of which there were three times as many.
-    expect(liveObjects() - objects).toBeLessThan(BATCH / 2);
+    const elapsedMs = millisecondsOf(() => {
+      for (let i = 0; i < 3; i++) round();
+    });
+    // Below one object per future, of which there were three times as many, beside the bucket of timers that a
+    // millisecond has until it is due.
+    expect(liveObjects() - objects).toBeLessThan(BATCH / 2 + 4 * elapsedMs);
     expect(getGlobalDispatcher().statistics().pendingTimers).toBe(0);
   });
 });

@@ -1,11 +1,13 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
-import { chmodSync, cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { chmodSync, cpSync, mkdirSync, mkdtempSync, readFileSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { findZig } from "../scripts/build-native.ts";
 import { readElf } from "../scripts/formats/elf.ts";
 import { ABI_VERSION, symbols } from "../src/native/abi.ts";
 import { hasCompiler } from "./compiler.ts";
+import { isWindows } from "./descriptors.ts";
+import { removeFolder } from "./folders.ts";
 
 const root = join(import.meta.dir, "..");
 const builtLibrary = join(root, "zig-out", "lib", "libasyncdispatch.so");
@@ -15,7 +17,7 @@ let directory: string;
 beforeAll(() => {
   directory = mkdtempSync(join(tmpdir(), "asyncdispatch-"));
 });
-afterAll(() => rmSync(directory, { recursive: true }));
+afterAll(() => removeFolder(directory));
 
 function run(command: string[], env: Record<string, string | undefined> = {}, cwd = root) {
   const { stdout, stderr, exitCode } = Bun.spawnSync(command, { cwd, env: { ...process.env, ...env } });
@@ -104,7 +106,7 @@ describe("a library that cannot be used", () => {
     const { name, reason, message, cause } = importWith(path);
     expect([name, reason]).toEqual(["NativeLibraryError", "unloadable"]);
     for (const part of [path, process.platform, process.arch, Bun.version]) expect(message).toContain(part);
-    expect(message).toMatch(/file too short|invalid ELF header|Exec format error/);
+    expect(message).toMatch(/file too short|invalid ELF header|Exec format error|error code 193/);
     expect(cause).not.toBe("undefined");
   });
 
@@ -140,7 +142,7 @@ describe("a library that cannot be used", () => {
     COMPILER_TIMEOUT_MS,
   );
 
-  test("ffi-disabled: dlopen refuses", () => {
+  test.skipIf(isWindows)("ffi-disabled: dlopen refuses (skipped on Windows, whose Bun calls no plugin for it)", () => {
     const fake = join(directory, "ffi.ts");
     writeFileSync(
       fake,
@@ -180,7 +182,7 @@ test.skipIf(process.platform !== "linux")("the library needs no other library, w
   expect(needed).toEqual([]);
 });
 
-describe("the build", () => {
+describe.skipIf(isWindows)("the build (skipped on Windows: the compilers here are shell scripts)", () => {
   /** Runs the build script in a project whose compiler is the given shell script, if any. */
   function build(project: string, zig?: string): { exitCode: number; stderr: string } {
     const folder = join(directory, project);

@@ -1,8 +1,10 @@
 import { describe, expect, test } from "bun:test";
+import { openSync } from "node:fs";
 import * as file from "../src/asyncfile.ts";
 import * as net from "../src/asyncnet.ts";
 import {
   AssertionDefect,
+  type AsyncFD,
   Domain,
   getGlobalDispatcher,
   IOSelectorsException,
@@ -13,7 +15,15 @@ import {
   ValueError,
 } from "../src/index.ts";
 import { datagram, own, pair } from "./asyncnet-helper.ts";
-import { closeAfterTest, onEachBackend, openFifo, thrownBy } from "./backends.ts";
+import {
+  closeAfterTest,
+  closeFileAfterTest,
+  isWindows,
+  onEachBackend,
+  openFifo,
+  readableNoSocket,
+  thrownBy,
+} from "./backends.ts";
 
 // The types are what is broken here.
 // biome-ignore lint/suspicious/noExplicitAny: see above
@@ -47,7 +57,7 @@ const SOCKET_ROWS: [string, unknown[], SocketCall][] = [
     [null, 1, true, { buffered: 1 }, { buffered: null }],
     (v) => api.newAsyncSocket(Domain.AF_INET, SockType.SOCK_STREAM, 6, v),
   ],
-  ["a descriptor", [...WRONG_DESCRIPTORS, openFifo], (v) => api.newAsyncSocket({ fd: v?.call ? v() : v })],
+  ["a descriptor", [...WRONG_DESCRIPTORS, readableNoSocket], (v) => api.newAsyncSocket({ fd: v?.call ? v() : v })],
   ["a descriptor's options", ["no", 0, null], (v, { fd }) => api.newAsyncSocket({ fd, buffered: v })],
   ["dial's address", WRONG_STRINGS, (v) => api.dial(v, 80)],
   ["dial's port", [...WRONG_PORTS, undefined], (v) => api.dial("127.0.0.1", v)],
@@ -144,6 +154,10 @@ test.each([
   expect(missing.filter((name) => !without.includes(name))).toEqual([]);
 });
 
+function openFile(): AsyncFD {
+  return isWindows ? closeFileAfterTest(openSync(import.meta.path, "r") as AsyncFD) : closeAfterTest(openFifo());
+}
+
 onEachBackend(() => {
   for (const [argument, values, call] of SOCKET_ROWS) {
     describe(`${argument} is refused as`, () => {
@@ -158,7 +172,7 @@ onEachBackend(() => {
   for (const [argument, values, call] of FILE_ROWS) {
     describe(`${argument} is refused as`, () => {
       test.each(values.map((value) => [Bun.inspect(value), value] as const))("%s", (_what, value) => {
-        const opened = file.newAsyncFile(closeAfterTest(openFifo()));
+        const opened = file.newAsyncFile(openFile());
         expectClear(thrownBy(() => call(value, opened)));
         expect(getGlobalDispatcher().statistics().waiters).toBe(0);
       });

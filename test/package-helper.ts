@@ -1,7 +1,8 @@
-import { cpSync, mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import { cpSync, mkdirSync, mkdtempSync, symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { basename, dirname, join } from "node:path";
 import { builtLibrary } from "../scripts/build-native.ts";
+import { removeFolder } from "./folders.ts";
 
 export const root = join(import.meta.dir, "..");
 const library = process.env.ASYNCDISPATCH_LIBRARY || builtLibrary;
@@ -19,7 +20,7 @@ export function temporaryFolder(): string {
 const folders: string[] = [];
 
 export function removeFolders(): void {
-  for (const folder of folders.splice(0)) rmSync(folder, { recursive: true, force: true });
+  for (const folder of folders.splice(0)) removeFolder(folder);
 }
 
 /** What a command prints on both streams. The library that the tests themselves use is hidden from it. */

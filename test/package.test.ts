@@ -4,6 +4,7 @@ import { cpSync, mkdirSync, readFileSync, renameSync, rmSync, symlinkSync, write
 import { join } from "node:path";
 import { prebuiltFiles } from "../scripts/build-all.ts";
 import { inspectTarball } from "../scripts/pack.ts";
+import { isWindows } from "./descriptors.ts";
 import {
   bun,
   compileTypes,
@@ -23,15 +24,19 @@ let tarball: string;
 let project: string;
 
 beforeAll(() => {
+  if (isWindows) return;
   tarball = packHost();
   project = emptyProject();
   bun(["add", tarball, "--ignore-scripts"], project);
 }, TIMEOUT_MS);
 afterAll(removeFolders);
 
-test("the tarball has all that its package.json and its maps point to, and nothing else", async () => {
-  expect(await inspectTarball(tarball, [hostLibrary])).toMatch(/^\d+ files/);
-});
+test.skipIf(isWindows)(
+  "the tarball has all that its package.json and its maps point to, and nothing else (skipped on Windows, whose tools are not this machine's)",
+  async () => {
+    expect(await inspectTarball(tarball, [hostLibrary])).toMatch(/^\d+ files/);
+  },
+);
 
 test("the bundler is told of every platform's library", () => {
   const source = readFileSync(join(root, "src/native/location.ts"), "utf8");
@@ -39,7 +44,7 @@ test("the bundler is told of every platform's library", () => {
   expect(named.toSorted()).toEqual(prebuiltFiles.toSorted());
 });
 
-describe("installed", () => {
+describe.skipIf(isWindows)("installed (skipped on Windows, whose tools are not this machine's)", () => {
   /** Runs an example from within a project, so that it imports the installed package. */
   function runExample(folder: string): void {
     cpSync(join(root, "examples/echo.ts"), join(folder, "echo.ts"));
@@ -95,7 +100,7 @@ function linkModules(...names: string[]): void {
   }
 }
 
-describe("types", () => {
+describe.skipIf(isWindows)("types (skipped on Windows, whose tools are not this machine's)", () => {
   const CONSUMER = `
     import { type AsyncFD, async, newFuture, recv, waitFor } from "asyncdispatch";
     import { AsyncSocket } from "asyncdispatch/asyncnet";
@@ -131,7 +136,7 @@ describe("types", () => {
   });
 });
 
-describe("bundled", () => {
+describe.skipIf(isWindows)("bundled (skipped on Windows, whose tools are not this machine's)", () => {
   const PROGRAM = `
     import { sleepAsync, waitFor } from "asyncdispatch";
     waitFor(sleepAsync(1));

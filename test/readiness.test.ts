@@ -1,5 +1,4 @@
 import { expect, test } from "bun:test";
-import { closeSync, readSync, writeSync } from "node:fs";
 import {
   type AsyncFD,
   addRead,
@@ -17,15 +16,19 @@ import {
   waitFor,
 } from "../src/index.ts";
 import {
+  closeDescriptor,
   connectedPair,
   emptyFifo,
+  isWindows,
   listener,
   millisecondsOf,
   onEachBackend,
   openFifoEnds,
-  openFifos,
   readableFifo,
+  readableFifos,
+  readFrom,
   thrownBy,
+  writeTo,
 } from "./backends.ts";
 
 /** A callback that notes its name and answers `done`. */
@@ -36,12 +39,16 @@ function noting(log: string[], name: string, done: boolean): () => boolean {
   };
 }
 
-/** Registers descriptors that are all readable, and stay so until one is read. */
-function readableFifos(count: number): AsyncFD[] {
-  const fds = openFifos(count);
-  for (const fd of fds) register(fd);
-  writeSync(fds[0] as AsyncFD, "x");
-  return fds;
+/** A registered descriptor that is hung up when the other one is closed. */
+function registeredEnds(): { reader: AsyncFD; writer: AsyncFD } {
+  if (isWindows) {
+    const [reader, writer] = connectedPair();
+    unregister(writer);
+    return { reader, writer };
+  }
+  const ends = openFifoEnds();
+  register(ends.reader);
+  return ends;
 }
 
 onEachBackend((selector) => {
@@ -126,7 +133,7 @@ onEachBackend((selector) => {
         return done;
       });
       const received = recv(a, 10);
-      writeSync(b, "x");
+      writeTo(b, "x");
       poll();
       expect(received.error).toMatchObject({ name: "OSError", code: "ECANCELED" });
     },
@@ -192,7 +199,7 @@ onEachBackend((selector) => {
       addRead(fd, () => {
         replaced = fds.find((other) => other !== fd) as AsyncFD;
         unregister(replaced);
-        closeSync(replaced);
+        closeDescriptor(replaced);
         replacement = listener().socket;
         addRead(replacement, () => {
           staleCalls += 1;
@@ -268,21 +275,20 @@ onEachBackend((selector) => {
   });
 
   test("a hang-up alone calls the read callbacks", () => {
-    const { reader, writer } = openFifoEnds();
-    register(reader);
+    const { reader, writer } = registeredEnds();
     const log: string[] = [];
     addRead(reader, noting(log, "hung up", true));
-    closeSync(writer);
+    closeDescriptor(writer);
     poll();
     expect(log).toEqual(["hung up"]);
   });
 
-  test("an error alone calls the write callbacks", () => {
+  test.skipIf(isWindows)("an error alone calls the write callbacks (skipped on Windows: a FIFO)", () => {
     const { reader, writer } = openFifoEnds();
     register(writer);
     const log: string[] = [];
     addWrite(writer, noting(log, "broken pipe", true));
-    closeSync(reader);
+    closeDescriptor(reader);
     poll();
     expect(log).toEqual(["broken pipe"]);
   });
@@ -292,7 +298,7 @@ onEachBackend((selector) => {
     const byte = new Uint8Array(1);
     let calls = 0;
     addRead(fd, () => {
-      if (++calls === 3) readSync(fd, byte);
+      if (++calls === 3) readFrom(fd, byte);
       return false;
     });
     for (let i = 0; i < 3; i++) poll();
@@ -320,10 +326,9 @@ onEachBackend((selector) => {
   });
 
   test("a hang-up that nobody waits for does not keep the thread busy", () => {
-    const { reader, writer } = openFifoEnds();
-    register(reader);
+    const { reader, writer } = registeredEnds();
     addRead(reader, () => true);
-    closeSync(writer);
+    closeDescriptor(writer);
     poll();
     sleepAsync(40);
     const before = getGlobalDispatcher().statistics().wakeups;
@@ -364,7 +369,7 @@ onEachBackend((selector) => {
       });
       poll(5);
       expect(readable).toBe(0);
-      writeSync(fd, "x");
+      writeTo(fd, "x");
       poll(1000);
       expect({ readable, served }).toEqual({ readable: 1, served: true });
       setGlobalDispatcher(inner);

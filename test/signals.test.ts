@@ -237,4 +237,4 @@ onEachBackend((selector) => {
     expect(`${stdout}`).toBe("seen\n");
     expect(signalCode).toBe("SIGTERM");
   });
-});
+}, "skipped on Windows, which has no signals");

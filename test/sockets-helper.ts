@@ -1,17 +1,4 @@
 import {
-  closeSync,
-  constants,
-  fstatSync,
-  mkdtempSync,
-  openSync,
-  readdirSync,
-  readlinkSync,
-  rmSync,
-  writeSync,
-} from "node:fs";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
-import {
   type AsyncFD,
   accept,
   bindAddr,
@@ -20,47 +7,11 @@ import {
   dial,
   getLocalAddr,
   listen,
-  register,
   SockAddr,
   SockType,
   waitFor,
 } from "../src/index.ts";
-
-/** What a test opened through the helpers, by descriptor: its inode, so that a reused number is left alone. */
-const opened = new Map<number, number | undefined>();
-
-function inodeOf(fd: number): number | undefined {
-  try {
-    return fstatSync(fd).ino;
-  } catch {
-    return undefined;
-  }
-}
-
-/** Has a descriptor closed after the test, if it is still open then. */
-export function closeAfterTest<D extends number>(fd: D): D {
-  opened.set(fd, inodeOf(fd));
-  return fd;
-}
-
-/** Closes what {@link closeAfterTest} was told. */
-export function closeOpened(): void {
-  for (const [fd, inode] of opened) {
-    if (inode !== undefined && inodeOf(fd) === inode) closeSync(fd);
-  }
-  opened.clear();
-}
-
-/** The open descriptors of this process, as `number -> what it is`. */
-export function openDescriptors(): string[] {
-  return readdirSync("/proc/self/fd").flatMap((fd) => {
-    try {
-      return `${fd} -> ${readlinkSync(`/proc/self/fd/${fd}`)}`;
-    } catch {
-      return []; // the descriptor that read the directory
-    }
-  });
-}
+import { closeAfterTest } from "./descriptors.ts";
 
 /** A listening socket on a port of the loopback interface. */
 export function listener(): { socket: AsyncFD; port: number } {
@@ -93,55 +44,4 @@ let abstractNames = 0;
 /** An abstract name that no other test has. */
 export function abstractName(): string {
   return `\0asyncdispatch-test-${process.pid}-${++abstractNames}`;
-}
-
-/** A FIFO's only descriptor, for reading and writing, non-blocking and not registered. */
-export function openFifo(): AsyncFD {
-  return openFifos(1)[0] as AsyncFD;
-}
-
-/** Several such descriptors of one FIFO: a byte in it makes them all readable. */
-export function openFifos(count: number): AsyncFD[] {
-  return openWithFifo((path) =>
-    Array.from({ length: count }, () =>
-      closeAfterTest(openSync(path, constants.O_RDWR | constants.O_NONBLOCK) as AsyncFD),
-    ),
-  );
-}
-
-/** Both ends of a FIFO, non-blocking and not registered: closing the writer hangs the reader up. */
-export function openFifoEnds(): { reader: AsyncFD; writer: AsyncFD } {
-  return openWithFifo((path) => {
-    const reader = closeAfterTest(openSync(path, constants.O_RDONLY | constants.O_NONBLOCK));
-    const writer = closeAfterTest(openSync(path, constants.O_WRONLY | constants.O_NONBLOCK));
-    return { reader: reader as AsyncFD, writer: writer as AsyncFD };
-  });
-}
-
-/** A registered FIFO with a byte in it: readable until it is read. */
-export function readableFifo(): AsyncFD {
-  const fd = openFifo();
-  register(fd);
-  writeSync(fd, "x");
-  return fd;
-}
-
-/** A registered FIFO with nothing in it. */
-export function emptyFifo(): AsyncFD {
-  const fd = openFifo();
-  register(fd);
-  return fd;
-}
-
-function openWithFifo<D>(open: (path: string) => D): D {
-  const directory = mkdtempSync(join(tmpdir(), "asyncdispatch-"));
-  try {
-    const path = join(directory, "fifo");
-    // Without pipes, whose ends Bun closes some time later.
-    const { exitCode } = Bun.spawnSync(["mkfifo", path], { stdio: ["ignore", "ignore", "inherit"] });
-    if (exitCode !== 0) throw new Error(`mkfifo ${path} failed`);
-    return open(path);
-  } finally {
-    rmSync(directory, { recursive: true });
-  }
 }

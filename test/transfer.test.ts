@@ -1,6 +1,4 @@
-import { dlopen } from "bun:ffi";
 import { expect, test } from "bun:test";
-import { readSync } from "node:fs";
 import {
   type AsyncFD,
   all,
@@ -10,7 +8,6 @@ import {
   OSError,
   recv,
   recvInto,
-  register,
   SOBool,
   SOInt,
   SocketFlag,
@@ -20,7 +17,16 @@ import {
   sleepAsync,
   ValueError,
 } from "../src/index.ts";
-import { connectedPair, onEachBackend, openFifo, readableFifo } from "./backends.ts";
+import { errno } from "../src/native/socket.ts";
+import {
+  connectedPair,
+  isWindows,
+  isWine,
+  onEachBackend,
+  readableNoSocket,
+  readFrom,
+  shutdownWriting,
+} from "./backends.ts";
 import { failureOf, waitFor } from "./bounded.ts";
 import { isQemu } from "./qemu.ts";
 
@@ -212,7 +218,7 @@ onEachBackend(() => {
     const [a, b] = connectedPair();
     const { sent } = sendUntilItWaits(a, Buffer.alloc(MiB, "1"));
     let taken = 0;
-    while (taken < MiB) taken += readSync(b, Buffer.alloc(MiB)); // behind the loop's back
+    while (taken < MiB) taken += readFrom(b, Buffer.alloc(MiB)); // behind the loop's back
     send(a, "2");
     const rest = waitFor(recvExactly(b, sent + MiB + 1 - taken));
     expect(rest.indexOf("2")).toBe(rest.length - 1);
@@ -286,13 +292,21 @@ onEachBackend(() => {
     expect(waitFor(recv(b, 100)).length).toBe(0);
   });
 
-  test("recv after a reset fails with ECONNRESET without SafeDisconn (R21)", () => {
-    const [a, b] = connectedPair();
-    reset(a);
-    const error = failureOf(recv(b, 100, { flags: SocketFlag.None }));
-    expect(error).toBeInstanceOf(OSError);
-    expect(error).toMatchObject({ code: "ECONNRESET", errorCode: 104, errno: -104, syscall: "recv" });
-  });
+  test.skipIf(isWine)(
+    "recv after a reset fails with ECONNRESET without SafeDisconn (R21; skipped under Wine, which shows an end)",
+    () => {
+      const [a, b] = connectedPair();
+      reset(a);
+      const error = failureOf(recv(b, 100, { flags: SocketFlag.None }));
+      expect(error).toBeInstanceOf(OSError);
+      expect(error).toMatchObject({
+        code: "ECONNRESET",
+        errorCode: errno.ECONNRESET,
+        errno: -errno.ECONNRESET,
+        syscall: "recv",
+      });
+    },
+  );
 
   test("recvInto after a reset gives 0 with SafeDisconn (R21)", () => {
     const [a, b] = connectedPair();
@@ -300,12 +314,15 @@ onEachBackend(() => {
     expect(waitFor(recvInto(b, new Uint8Array(4)))).toBe(0);
   });
 
-  test("recvInto after a reset fails with ECONNRESET without SafeDisconn (R21)", () => {
-    const [a, b] = connectedPair();
-    reset(a);
-    const future = recvInto(b, new Uint8Array(4), 4, { flags: SocketFlag.None });
-    expect(failureOf(future)).toMatchObject({ errorCode: 104 });
-  });
+  test.skipIf(isWine)(
+    "recvInto after a reset fails with ECONNRESET without SafeDisconn (R21; skipped under Wine, which shows an end)",
+    () => {
+      const [a, b] = connectedPair();
+      reset(a);
+      const future = recvInto(b, new Uint8Array(4), 4, { flags: SocketFlag.None });
+      expect(failureOf(future)).toMatchObject({ code: "ECONNRESET" });
+    },
+  );
 
   test("send to a peer that is gone succeeds with SafeDisconn, although the data is lost (Q23, R21)", () => {
     const [a, b] = connectedPair();
@@ -314,12 +331,12 @@ onEachBackend(() => {
     waitFor(send(b, "lost as well"));
   });
 
-  test("send to a peer that is gone fails with EPIPE without SafeDisconn (R21)", () => {
+  test("send to a peer that is gone fails without SafeDisconn, with EPIPE on POSIX (R21)", () => {
     const [a, b] = connectedPair();
     reset(a);
     waitFor(recv(b, 1)); // takes the reset itself
     const error = failureOf(send(b, "lost", { flags: SocketFlag.None }));
-    expect(error).toMatchObject({ code: "EPIPE", errorCode: 32, errno: -32, syscall: "send" });
+    expect(error).toMatchObject({ code: isWindows ? "ECONNRESET" : "EPIPE", syscall: "send" });
   });
 
   test("a send that waits fails when the peer resets the connection", () => {
@@ -331,10 +348,9 @@ onEachBackend(() => {
   });
 
   test("a peer that has stopped sending still receives", () => {
-    const { shutdown } = dlopen("libc.so.6", { shutdown: { args: ["i32", "i32"], returns: "i32" } }).symbols;
     const [a, b] = connectedPair();
     send(a, "question");
-    expect(shutdown(a, 1)).toBe(0);
+    shutdownWriting(a);
     expect(waitFor(recv(b, 100)).toString()).toBe("question");
     expect(waitFor(recv(b, 100)).length).toBe(0);
     waitFor(send(b, "answer", { flags: SocketFlag.None }));
@@ -342,13 +358,11 @@ onEachBackend(() => {
   });
 
   test("recv of a descriptor that is no socket fails with ENOTSOCK", () => {
-    expect(failureOf(recv(readableFifo(), 100))).toMatchObject({ code: "ENOTSOCK", syscall: "recv" });
+    expect(failureOf(recv(readableNoSocket(), 100))).toMatchObject({ code: "ENOTSOCK", syscall: "recv" });
   });
 
   test("send to a descriptor that is no socket fails with ENOTSOCK", () => {
-    const fifo = openFifo();
-    register(fifo);
-    expect(failureOf(send(fifo, "x"))).toMatchObject({ code: "ENOTSOCK", syscall: "send" });
+    expect(failureOf(send(readableNoSocket(), "x"))).toMatchObject({ code: "ENOTSOCK", syscall: "send" });
   });
 
   test("sends that never wait let a timer run meanwhile (SYNCHRONOUS_BUDGET)", () => {

@@ -335,4 +335,4 @@ onEachBackend(() => {
       expect(failureOf(waiting)).toMatchObject({ code: "ECONNREFUSED" });
     });
   });
-});
+}, "UNIX sockets: skipped on Windows");

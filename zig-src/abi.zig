@@ -58,6 +58,7 @@ pub const TransferFlag = struct {
 };
 
 pub const Option = enum(u32) {
+    /// Read only.
     accept_conn = 1,
     broadcast = 2,
     debug = 3,

@@ -3,6 +3,7 @@
 const std = @import("std");
 const abi = @import("abi.zig");
 const lib = @import("lib.zig");
+const WindowsErrno = @import("os/windows/errno.zig").Errno;
 const Writer = std.Io.Writer;
 
 pub fn main(init: std.process.Init) !void {
@@ -21,8 +22,18 @@ fn write(out: *Writer) Writer.Error!void {
     inline for (.{ "Code", "Backend", "Readiness", "Domain", "SocketType", "TransferFlag", "Option" }) |name| {
         try writeNumbers(out, name, @field(abi, name));
     }
+    try writeWindowsErrno(out);
     try writeStructs(out);
     try writeSymbols(out);
+}
+
+fn writeWindowsErrno(out: *Writer) Writer.Error!void {
+    try out.writeAll("\n/** On Windows, as Node and Bun number them; `os.constants` has other numbers. */\n");
+    try out.writeAll("export const WindowsErrno = {\n");
+    inline for (@typeInfo(WindowsErrno).@"enum".fields) |field| {
+        try out.print("  E{s}: {d},\n", .{ field.name, field.value });
+    }
+    try out.writeAll("} as const;\n");
 }
 
 /// The fields of an enum, or the constants of a namespace.

@@ -160,7 +160,7 @@ pub fn setOption(descriptor: i32, number: u32, value: i32) i32 {
 
 fn isReadOnly(option: abi.Option) bool {
     return switch (option) {
-        .pending_error, .domain, .socket_type => true,
+        .accept_conn, .pending_error, .domain, .socket_type => true,
         else => false,
     };
 }

@@ -7,19 +7,21 @@ import { AssertionDefect, CancelledError, OSError } from "../errors.ts";
 import { Readiness } from "../native/abi.ts";
 import { custody } from "../native/custody.ts";
 import type { AsyncFD } from "../native/selector.ts";
-import { callFailure, errno, socket as native } from "../native/socket.ts";
+import { callFailure, errno, isWindows, socket as native } from "../native/socket.ts";
 import { type LookupRequest, resolve } from "../resolver.ts";
 import type { Watch } from "../watch.ts";
 import {
   closeSocket,
   createAsyncNativeSocket,
   domainOf,
+  getSockOpt,
   type InheritableOption,
   Protocol,
   protocolFor,
   registerOwn,
   requireAddress,
   requireInteger,
+  SOBool,
   SockType,
   sockTypeFor,
   sockTypeOf,
@@ -94,14 +96,22 @@ class Accept<T> extends Operation<T> {
  */
 export function accept(socket: AsyncFD, options?: AcceptOptions): Future<AsyncFD> {
   if (options?.signal !== undefined) return withSignal(options, (rest) => accept(socket, rest));
-  return startTaking(getGlobalDispatcher().watch(socket), new Accept(options, (client) => client));
+  return startAccepting(socket, new Accept(options, (client) => client));
 }
 
 /** As {@link accept}, with the peer's address as text, without its port. Nim: `acceptAddr`. */
 export function acceptAddr(socket: AsyncFD, options?: AcceptOptions): Future<{ address: string; client: AsyncFD }> {
   if (options?.signal !== undefined) return withSignal(options, (rest) => acceptAddr(socket, rest));
   const operation = new Accept(options, (client) => ({ address: acceptedAddress.text, client }));
-  return startTaking(getGlobalDispatcher().watch(socket), operation);
+  return startAccepting(socket, operation);
+}
+
+function startAccepting<T>(socket: AsyncFD, operation: Accept<T>): Future<T> {
+  const watch = getGlobalDispatcher().watch(socket);
+  // There, a socket that does not listen is not ready to say so.
+  if (!isWindows || getSockOpt(socket, SOBool.OptAcceptConn)) return startTaking(watch, operation);
+  operation.fail(new OSError(errno.EINVAL, "accept"));
+  return operation;
 }
 
 /** Waits for one connection attempt of a non-blocking socket. */

@@ -4,7 +4,7 @@ import { getGlobalDispatcher, SYNCHRONOUS_BUDGET } from "../dispatcher.ts";
 import { type CancelledError, requireOptions, typeName, ValueError } from "../errors.ts";
 import { Readiness, TransferFlag } from "../native/abi.ts";
 import type { AsyncFD } from "../native/selector.ts";
-import { callFailure, errno, socket as native } from "../native/socket.ts";
+import { callFailure, errno, isWindows, socket as native } from "../native/socket.ts";
 import type { Waiter, Watch } from "../watch.ts";
 import { requireInteger } from "./sockets.ts";
 
@@ -37,12 +37,13 @@ export function receiveArena(): Buffer {
 
 export const MAX_TRANSFER_SIZE = 2 ** 31 - 1;
 
+/** What tells that a peer is gone. Of Windows's ECONNABORTED it is the cause. */
+const disconnections = [errno.ECONNRESET, errno.EPIPE, errno.ENETRESET];
+if (isWindows) disconnections.push(errno.ECONNABORTED);
+
 /** Whether an error means that the peer is gone, and the caller takes that as the end. */
 export function isDisconnection(flags: number, errorCode: number): boolean {
-  return (
-    (flags & SocketFlag.SafeDisconn) !== 0 &&
-    (errorCode === errno.ECONNRESET || errorCode === errno.EPIPE || errorCode === errno.ENETRESET)
-  );
+  return (flags & SocketFlag.SafeDisconn) !== 0 && disconnections.includes(errorCode);
 }
 
 /** The future of an operation that waits for its descriptor, and that waiter itself. */

@@ -1,10 +1,14 @@
 import { constants } from "node:os";
 import { OSError, type OSErrorDetails, ValueError } from "../errors.ts";
-import { Code } from "./abi.ts";
+import { Code, WindowsErrno } from "./abi.ts";
 import { loadLibrary } from "./library.ts";
 
+export const isWindows = process.platform === "win32";
+
+type ErrnoName = keyof typeof WindowsErrno & keyof typeof constants.errno;
+
 /** The platform's errno numbers, positive. */
-export const errno = constants.errno;
+export const errno: Readonly<Record<ErrnoName, number>> = isWindows ? WindowsErrno : constants.errno;
 
 /**
  * The socket calls of the native library, one system call each. They give a count or a descriptor, or a negative
@@ -22,10 +26,15 @@ export function callFailure(result: number, syscall: string, details?: OSErrorDe
     case Code.outOfBounds:
       return new ValueError(`${syscall}: the memory was detached or shrank while the operation was waiting`);
     case Code.notSupported:
-      return new ValueError(`${syscall}: not supported on ${process.platform}`);
+      return notSupported(syscall, details);
     default:
       return new OSError(-result, syscall, details);
   }
+}
+
+/** The error of what this platform does not have. */
+export function notSupported(syscall: string, details?: OSErrorDetails): OSError {
+  return new OSError(errno.ENOTSUP, syscall, { ...details, info: `Not supported on ${process.platform}` });
 }
 
 /** @throws OSError when `result` is negative */

@@ -165,9 +165,16 @@ pub fn socket(family: u32, socket_type: u32, protocol: u32, inheritable: bool) i
     const no_inherit: u32 = if (inheritable) 0 else 0x80;
     const new = win32.WSASocketW(@bitCast(family), @bitCast(socket_type), @bitCast(protocol), null, 0, overlapped | no_inherit);
     const descriptor = prepared(new);
-    if (descriptor >= 0 and socket_type == ws2_32.SOCK.DGRAM) reportRefusals(descriptor, false);
+    if (descriptor < 0) return descriptor;
+    if (socket_type == ws2_32.SOCK.DGRAM) reportRefusals(descriptor, false);
+    // As on Linux, one for IPv6 also speaks IPv4.
+    const no: win32.BOOL = 0;
+    if (family == AF.INET6) _ = setOption(descriptor, IPPROTO_IPV6, IPV6_V6ONLY, std.mem.asBytes(&no));
     return descriptor;
 }
+
+const IPPROTO_IPV6 = 41;
+const IPV6_V6ONLY = 27;
 
 fn prepared(new: win32.SOCKET) i32 {
     if (new == win32.invalid_socket) return lastFailure();
@@ -188,8 +195,17 @@ fn reportRefusals(descriptor: i32, enabled: bool) void {
     _ = win32.WSAIoctl(socketOf(descriptor), switch_refusals, &value, @sizeOf(win32.BOOL), null, 0, &size, null, null);
 }
 
+/// Of a call with an address.
+fn addressed(descriptor: i32, value: c_int, address: *const sockaddr) i32 {
+    const code = result(descriptor, value);
+    if (code >= 0 or code == failure(.AGAIN)) return code;
+    // Each family has an error of its own for the addresses of others.
+    const family = socketFamily(descriptor);
+    return if (family >= 0 and family != address.family) failure(.AFNOSUPPORT) else code;
+}
+
 pub fn bind(descriptor: i32, address: *const sockaddr, length: u32) i32 {
-    return result(descriptor, win32.bind(socketOf(descriptor), address, @intCast(length)));
+    return addressed(descriptor, win32.bind(socketOf(descriptor), address, @intCast(length)), address);
 }
 
 pub fn listen(descriptor: i32, backlog: i32) i32 {
@@ -197,7 +213,7 @@ pub fn listen(descriptor: i32, backlog: i32) i32 {
 }
 
 pub fn connect(descriptor: i32, address: *const sockaddr, length: u32) i32 {
-    const code = result(descriptor, win32.connect(socketOf(descriptor), address, @intCast(length)));
+    const code = addressed(descriptor, win32.connect(socketOf(descriptor), address, @intCast(length)), address);
     // Of those that do not block, only one for datagrams is connected at once.
     if (code == 0) reportRefusals(descriptor, true);
     return if (code == failure(.AGAIN)) failure(.INPROGRESS) else code;
@@ -205,7 +221,11 @@ pub fn connect(descriptor: i32, address: *const sockaddr, length: u32) i32 {
 
 pub fn accept(descriptor: i32, address: *sockaddr, length: *u32, inheritable: bool) i32 {
     const new = win32.accept(socketOf(descriptor), address, @ptrCast(length));
-    if (new == win32.invalid_socket) return lastFailureOf(descriptor);
+    if (new == win32.invalid_socket) {
+        const code = lastFailureOf(descriptor);
+        // Its peer is gone, and cannot be named any more.
+        return if (code == failure(.NOTCONN)) failure(.CONNABORTED) else code;
+    }
     const accepted = prepared(new);
     if (accepted < 0) return accepted;
     const code = setInheritable(accepted, inheritable);
@@ -274,7 +294,8 @@ pub fn send(descriptor: i32, memory: []const u8, flags: u32) i32 {
 
 pub fn sendTo(descriptor: i32, memory: []const u8, flags: u32, address: *const sockaddr, length: u32) i32 {
     const size: c_int = @intCast(memory.len);
-    return result(descriptor, win32.sendto(socketOf(descriptor), memory.ptr, size, @bitCast(flags), address, @intCast(length)));
+    const sent = win32.sendto(socketOf(descriptor), memory.ptr, size, @bitCast(flags), address, @intCast(length));
+    return addressed(descriptor, sent, address);
 }
 
 pub fn getOption(descriptor: i32, level: i32, name: u32, value: []u8) i32 {

@@ -125,11 +125,11 @@ pub fn openIdleAt(number: i32) !void {
     return error.SkipZigTest; // Windows gave the number to nobody
 }
 
-/// The same as long as as many are opened as closed.
+/// The same as long as as many are opened as closed. Wine cannot count them.
 pub fn descriptorMark() !i32 {
-    var count: u32 = undefined;
-    if (GetProcessHandleCount(win32.invalid_handle, &count) == 0) return error.NoCount;
-    return @intCast(count);
+    var count: i32 = 0;
+    for (1..1000) |place| count += @intFromBool(os.checkOpen(@intCast(4 * place)) == 0);
+    return count;
 }
 
 pub fn isInheritable(descriptor: i32) bool {
@@ -144,4 +144,3 @@ pub fn shutdownWriting(descriptor: i32) void {
 
 extern "kernel32" fn CreateFileW([*:0]const u16, u32, u32, ?*anyopaque, u32, u32, ?win32.HANDLE) callconv(.winapi) win32.HANDLE;
 extern "ws2_32" fn WSADuplicateSocketW(win32.SOCKET, u32, *win32.ProtocolInfo) callconv(.winapi) c_int;
-extern "kernel32" fn GetProcessHandleCount(win32.HANDLE, *u32) callconv(.winapi) win32.BOOL;

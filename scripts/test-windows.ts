@@ -1,0 +1,38 @@
+// Runs the native suite and the tests with the Bun for Windows, on Debian: under its Wine, which is not Windows.
+import { chmodSync, writeFileSync } from "node:fs";
+import { dirname, join } from "node:path";
+import { findZig, runZig } from "./build-native.ts";
+import { cacheFolder, installBun, installPackages, root, run, runSuite } from "./foreign-bun.ts";
+
+const TARGET = "x86_64-windows";
+const WINE = "/usr/lib/wine/wine64";
+
+/** A file as the programs of Windows call it here. */
+function windowsPath(path: string): string {
+  return `Z:${path.replaceAll("/", "\\")}`;
+}
+
+installPackages("wine64");
+process.env.WINEPREFIX = cacheFolder("wine");
+process.env.WINEDEBUG = "-all";
+// `bun run` says here where it found a Node; with a path that is none of Windows, Bun for Windows crashes under Wine.
+delete process.env.NODE;
+delete process.env.npm_node_execpath;
+
+const bun = installBun("windows-x64");
+const shim = join(dirname(bun), "bcryptprimitives.dll");
+const shimSource = join(root, "test/windows/bcryptprimitives.zig");
+const shimFlags = ["-dynamic", "-target", TARGET, "-O", "ReleaseSmall", "-fno-emit-implib", `-femit-bin=${shim}`];
+run([findZig(), "build-lib", ...shimFlags, shimSource]);
+run([WINE, bun, "--version"]);
+
+// Zig looks for a Wine of this name.
+const tools = cacheFolder("wine-tools");
+writeFileSync(join(tools, "wine"), `#!/bin/sh\nexec ${WINE} "$@"\n`);
+chmodSync(join(tools, "wine"), 0o755);
+process.env.PATH = `${tools}:${process.env.PATH}`;
+runZig("test", `-Dtarget=${TARGET}`, "-fwine", "--summary", "all");
+
+const output = cacheFolder("windows");
+runZig(`-Dtarget=${TARGET}`, "--prefix", output);
+await runSuite([WINE, bun], { ASYNCDISPATCH_LIBRARY: windowsPath(join(output, "bin/asyncdispatch.dll")) });
