@@ -47,9 +47,19 @@ export class BunLoop {
   wake(): void {
     if (this.awake || this.stopped) return;
     this.awake = true;
+    queueMicrotask(this.planTurn);
+  }
+
+  /** A blocking call may have done all there was to do. An immediate costs a program that ends then a millisecond. */
+  private readonly planTurn = (): void => {
+    if (this.stopped) return;
+    if (!this.driven.hasPendingOperations()) {
+      this.rest();
+      return;
+    }
     this.immediate = setImmediate(this.turn);
     if (!this.referenced) this.immediate.unref();
-  }
+  };
 
   /** Whether pending operations keep the process alive. */
   setReferenced(referenced: boolean): void {
@@ -97,9 +107,15 @@ export class BunLoop {
     return false;
   }
 
+  /** Until the dispatcher wakes it. */
+  private rest(): void {
+    this.awake = false;
+    this.bridge?.setReferenced(false);
+  }
+
   private prepareNextTurn(isBusy: boolean): void {
     if (!this.driven.hasPendingOperations()) {
-      this.bridge?.setReferenced(false);
+      this.rest();
       return;
     }
     const idleMs = this.driven.idleTime();
