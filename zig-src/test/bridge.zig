@@ -27,12 +27,12 @@ const Door = struct {
     fn init(backend: abi.Backend) !Door {
         const subject: Subject = try .init(backend);
         const bridge = Bridge.create() orelse return error.NoBridge;
-        try expectEqual(0, bridge.open(subject.selector));
+        try expectEqual(0, bridge.open(subject.selector, 0));
         return .{ .subject = subject, .bridge = bridge };
     }
 
     fn deinit(self: Door) void {
-        _ = os.close(self.bridge.host_end);
+        _ = os.close(self.bridge.bell.host_end);
         self.bridge.free();
         self.subject.deinit();
     }
@@ -43,10 +43,10 @@ const Door = struct {
 
     /// How often the bell has rung, once it has rung at all or the time is up.
     fn rings(self: Door, timeout_ms: u64) !usize {
-        var entry = [_]os.PollEntry{.{ .fd = self.bridge.host_end, .events = os.POLL.IN, .revents = 0 }};
+        var entry = [_]os.PollEntry{.{ .fd = self.bridge.bell.host_end, .events = os.POLL.IN, .revents = 0 }};
         if (os.poll(&entry, timeout_ms * ns_per_ms) == 0) return 0;
         var bytes: [16]u8 = undefined;
-        const count = os.receive(self.bridge.host_end, &bytes, 0);
+        const count = os.receive(self.bridge.bell.host_end, &bytes, 0);
         try expect(count > 0);
         return @intCast(count);
     }
@@ -160,8 +160,8 @@ fn Suite(comptime backend: abi.Backend) type {
             const subject: Subject = try .init(backend);
             defer subject.deinit();
             const bridge = Bridge.create() orelse return error.NoBridge;
-            try expectEqual(0, bridge.open(subject.selector));
-            const host_end = bridge.host_end;
+            try expectEqual(0, bridge.open(subject.selector, 0));
+            const host_end = bridge.bell.host_end;
             bridge.free();
             try support.expectErrno(.BADF, os.checkOpen(host_end));
         }
@@ -171,8 +171,8 @@ fn Suite(comptime backend: abi.Backend) type {
             defer subject.deinit();
             const bridge = Bridge.create() orelse return error.NoBridge;
             defer bridge.free();
-            try expectEqual(0, bridge.open(subject.selector));
-            _ = os.close(bridge.host_end);
+            try expectEqual(0, bridge.open(subject.selector, 0));
+            _ = os.close(bridge.bell.host_end);
             try expectEqual(0, bridge.arm(subject.selector, 0));
         }
 
@@ -189,7 +189,7 @@ fn Suite(comptime backend: abi.Backend) type {
                 try limit.set(@as(u32, @intCast(before)) + spare);
                 const bridge = Bridge.create() orelse return error.NoBridge;
                 defer bridge.free();
-                const code = bridge.open(subject.selector);
+                const code = bridge.open(subject.selector, 0);
                 if (code == 0) break;
                 try support.expectErrno(.MFILE, code);
             }
