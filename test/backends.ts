@@ -67,6 +67,19 @@ export function onEachBackend(body: (selector: SelectorKind) => void, notOnWindo
   });
 }
 
+/** A describe for each of these programs; those that watch signals are skipped where there are none. */
+export function describeEach<P extends string | string[]>(
+  name: string,
+  programs: Record<string, P>,
+  body: (program: P) => void,
+): void {
+  for (const [what, program] of Object.entries(programs)) {
+    const isSkipped = isWindows && String(program).includes("addSignal(");
+    const reason = isSkipped ? " (skipped on Windows, which has no signals)" : "";
+    describe.skipIf(isSkipped)(`${name} ${what}${reason}`, () => body(program));
+  }
+}
+
 function leaked(before: string[]): string[] {
   return openDescriptors().filter((descriptor) => !before.includes(descriptor));
 }

@@ -1,5 +1,5 @@
 import { describe, expect, test } from "bun:test";
-import { backends } from "./backends.ts";
+import { backends, describeEach } from "./backends.ts";
 import { packageRoot, programOf } from "./bunloop-helper.ts";
 
 const idling: Record<string, string> = {
@@ -29,14 +29,13 @@ describe.each([...backends])("%s", (selector) => {
     return JSON.parse(await child.stdout.text());
   }
 
-  test.concurrent.each(Object.entries(idling))(
-    "%s costs not one poll and not one wake-up in a second",
-    async (_, begin) => {
+  describeEach("of a process with nothing but", idling, (begin) => {
+    test.concurrent("a second costs not one poll and not one wake-up", async () => {
       const result = await resultOf(`
         ${begin}
         const now = () => {
           const { polls, wakeups } = getGlobalDispatcher().statistics();
-          return [polls, wakeups, voluntarySwitches("self", waiterThreads()[0])];
+          return [polls, wakeups, voluntarySwitches(waiterThreads()[0])];
         };
         let costs;
         // The waiter thread may take its time to go to sleep where much else runs.
@@ -50,8 +49,8 @@ describe.each([...backends])("%s", (selector) => {
         console.log(JSON.stringify({ polls, wakeups, switches }));
         process.exit();`);
       expect(result).toEqual({ polls: 0, wakeups: 0, switches: 0 });
-    },
-  );
+    });
+  });
 
   test("there is no thread before the first operation waits, and then one per dispatcher until it is closed", async () => {
     const result = await resultOf(`

@@ -38,6 +38,7 @@ import {
   waitFor,
   waitProcess,
 } from "../src/index.ts";
+import { isWindows } from "./descriptors.ts";
 
 export interface WorkerTask {
   readonly ending: Ending;
@@ -45,8 +46,8 @@ export interface WorkerTask {
   readonly port: number;
   /** Of a process that outlives the Worker. */
   readonly pid: number;
-  /** Of a FIFO in which nothing ever is. */
-  readonly fifo: string;
+  /** Of a FIFO in which nothing ever is; Windows has none that a file could be. */
+  readonly fifo: string | undefined;
   /** A descriptor of the main thread. */
   readonly fd: AsyncFD;
   /** Of an event of the main thread. */
@@ -82,7 +83,7 @@ function openAndClose(): void {
   newDispatcher().close();
   newAsyncEvent().close();
   unregister(addProcess(process.pid, () => false));
-  unregister(addSignal("SIGUSR2", () => false));
+  if (!isWindows) unregister(addSignal("SIGUSR2", () => false));
   openAsync(import.meta.path).close();
   const [server, port] = listener();
   const dialled = dial("127.0.0.1", port);
@@ -178,8 +179,8 @@ export function startEverything({ port, pid, fifo, fd, token, triggers }: Omit<W
   addTimer(1, false, () => false);
   addProcess(pid, () => false);
   start(waitProcess(pid));
-  addSignal("SIGUSR2", () => false);
-  start(openAsync(fifo).read(100));
+  if (!isWindows) addSignal("SIGUSR2", () => false);
+  if (fifo !== undefined) start(openAsync(fifo).read(100));
   start(openAsync(import.meta.path).readAll());
   start(dial("localhost", port));
   register(fd);
