@@ -84,10 +84,14 @@ function processAt(view: DataView, at: number): Process {
 /** The threads of a process that a module of this name has started. */
 export function threadsOfModule(pid: number, name: string): number[] {
   const { start, size } = moduleOf(pid, name);
-  const started = processOf(pid).threads.filter(({ startAddress }) => {
-    return startAddress >= start && startAddress < start + size;
-  });
-  return started.map(({ id }) => id);
+  const isOfModule = ({ startAddress }: Thread) => startAddress >= start && startAddress < start + size;
+  for (let triesLeft = 1000; ; triesLeft--) {
+    const { threads } = processOf(pid);
+    // Wine does not know where a thread starts before it has started.
+    const areKnown = threads.every(({ startAddress }) => startAddress !== 0);
+    if (areKnown || triesLeft === 0) return threads.filter(isOfModule).map(({ id }) => id);
+    Bun.sleepSync(1);
+  }
 }
 
 function moduleOf(pid: number, name: string): { start: number; size: number } {
