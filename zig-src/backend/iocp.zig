@@ -39,6 +39,10 @@ pub const Iocp = struct {
     }
 
     pub fn deinit(self: *Iocp) void {
+        for (self.outdated.items) |watch| {
+            watch.is_outdated = false;
+            self.freeForgotten(watch);
+        }
         for (self.watches.items) |place| {
             if (place) |watch| self.forget(watch);
         }

@@ -339,7 +339,9 @@ pub const Thread = struct {
 
     /// Returns 0 or a negative code. The thread runs until `run` returns; then `join` it, unless it was detached.
     pub fn start(self: *Thread, run: *const win32.ThreadFunction, context: ?*anyopaque) i32 {
-        self.handle = win32.CreateThread(null, 0, run, context, 0, null) orelse return lastFailure();
+        // It grows; what it begins with is charged at once, and is 2 MiB by default in Bun's executable.
+        const initial_stack = 64 << 10;
+        self.handle = win32.CreateThread(null, initial_stack, run, context, 0, null) orelse return lastFailure();
         return 0;
     }
 

@@ -422,9 +422,13 @@ fn Suite(comptime backend: abi.Backend) type {
         }
 
         test "selectors leak no descriptor" {
+            const event = os.eventCreate();
+            defer _ = os.close(event);
             const before = try support.descriptorMark();
-            for (0..50) |_| {
+            for (0..50) |i| {
                 const subject: Subject = try .init(backend);
+                _ = try subject.register(event, support.read);
+                if (i % 2 == 0) try subject.expectNothing();
                 subject.deinit();
             }
             try expectEqual(before, try support.descriptorMark());
