@@ -6,6 +6,7 @@
 
 const std = @import("std");
 const builtin = @import("builtin");
+const abi = @import("abi.zig");
 const os = @import("os.zig").os;
 const Selector = @import("selector.zig").Selector;
 
@@ -82,6 +83,7 @@ pub const Bridge = struct {
 
     /// Starts the thread. `host_port`: where the host listens for the bell, if it has to.
     pub fn open(self: *Bridge, selector: *Selector, host_port: u16) i32 {
+        if (selector.closed) return @intFromEnum(abi.Code.closed);
         var code = self.bell.open(host_port);
         if (code < 0) return code;
         code = self.watcher.init(selector, &self.thread);
@@ -99,6 +101,7 @@ pub const Bridge = struct {
     /// Lets the bell ring once, when the selector has something to report or the time is up (null: never by time).
     pub fn arm(self: *Bridge, selector: *Selector, timeout_ns: ?u64) i32 {
         self.host_has_armed = true;
+        if (selector.closed) return @intFromEnum(abi.Code.closed);
         return self.watcher.arm(selector, timeout_ns);
     }
 

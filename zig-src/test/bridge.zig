@@ -189,6 +189,17 @@ fn Suite(comptime backend: abi.Backend) type {
             try door.expectOneRing();
         }
 
+        test "a closed selector is told" {
+            const door: Door = try .init(backend);
+            defer door.deinit();
+            try door.arm(null);
+            door.subject.selector.close();
+            try support.expectCode(.closed, door.bridge.arm(door.subject.selector, null));
+            const other = Bridge.create() orelse return error.NoBridge;
+            defer other.free();
+            try support.expectCode(.closed, other.open(door.subject.selector, 0));
+        }
+
         test "closing ends the thread, armed or not, and may be repeated" {
             for (0..20) |i| {
                 const door: Door = try .init(backend);
