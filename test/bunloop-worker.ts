@@ -58,6 +58,9 @@ export interface WorkerTask {
 
 export const EXIT_CODE = 7;
 
+/** A file of a terminated Worker stays open on Windows, where it is Bun that opens and closes files. */
+const ownsFiles = !isWindows;
+
 const PAIRS = 4;
 const ECHOES = 200;
 
@@ -84,7 +87,7 @@ function openAndClose(): void {
   newAsyncEvent().close();
   unregister(addProcess(process.pid, () => false));
   if (!isWindows) unregister(addSignal("SIGUSR2", () => false));
-  openAsync(import.meta.path).close();
+  if (ownsFiles) openAsync(import.meta.path).close();
   const [server, port] = listener();
   const dialled = dial("127.0.0.1", port);
   for (const socket of [waitFor(accept(server)), waitFor(dialled), server]) closeSocket(socket);
@@ -181,7 +184,7 @@ export function startEverything({ port, pid, fifo, fd, token, triggers }: Omit<W
   start(waitProcess(pid));
   if (!isWindows) addSignal("SIGUSR2", () => false);
   if (fifo !== undefined) start(openAsync(fifo).read(100));
-  start(openAsync(import.meta.path).readAll());
+  if (ownsFiles) start(openAsync(import.meta.path).readAll());
   start(dial("localhost", port));
   register(fd);
   addRead(fd, () => false);

@@ -85,7 +85,8 @@ function leaveNothing(total: number, report: () => Promise<Report>): void {
   });
 
   inTime("no memory is left", ({ half, end }) => {
-    expect((end.residentKiB - half.residentKiB) / (total / 2)).toBeLessThan(MEMORY_TOLERANCE_KIB);
+    // Of few Workers, the noise is as much as of a hundred.
+    expect((end.residentKiB - half.residentKiB) / Math.max(total / 2, 100)).toBeLessThan(MEMORY_TOLERANCE_KIB);
     expect(end.virtualKiB - half.virtualKiB).toBeLessThan(ADDRESS_SPACE_TOLERANCE_KIB);
   });
 
