@@ -5,14 +5,12 @@ import { join } from "node:path";
 import { backends } from "./backends.ts";
 import { privateKiB, waiterThreads } from "./bunloop-helper.ts";
 import { importPath } from "./children.ts";
-import { descriptorCount, isWindows, isWine } from "./descriptors.ts";
+import { DESCRIPTOR_TOLERANCE, descriptorCount, isWindows, isWine } from "./descriptors.ts";
 import { type Transcript, transcriptOf } from "./example-process.ts";
 import { removeFolder } from "./folders.ts";
 
 /** What the stack seems to point at is not collected. */
 const NOT_COLLECTED = isWindows ? 6 : 3;
-/** Bun for Windows opens and closes some as it likes. */
-const HANDLE_TOLERANCE = isWindows ? 12 : 0;
 
 /** A folder outside of the package, so that nothing of the package's settings counts for what runs there. */
 function temporaryFolder(): string {
@@ -124,19 +122,19 @@ describe.each([...backends])("%s", (selector) => {
   class Reloaded {
     private readonly folder = temporaryFolder();
     private readonly path = join(this.folder, "main.ts");
-    readonly child: Bun.Subprocess<"ignore", "pipe", "inherit">;
+    readonly child: Bun.Subprocess<"ignore", "pipe", "pipe">;
     readonly output: Transcript;
 
     constructor(flag: string) {
       this.write(0);
       const command = [process.execPath, flag, "--no-clear-screen", this.path];
-      this.child = Bun.spawn(command, { cwd: this.folder, env, stdio: ["ignore", "pipe", "inherit"] });
+      this.child = Bun.spawn(command, { cwd: this.folder, env, stdio: ["ignore", "pipe", "pipe"] });
       onTestFinished(async () => {
         this.child.kill("SIGKILL");
         await this.child.exited;
         removeFolder(this.folder);
       });
-      this.output = transcriptOf(this.child.stdout);
+      this.output = transcriptOf(this.child.stdout, this.child.stderr);
     }
 
     private write(generation: number): void {
@@ -200,7 +198,7 @@ describe.each([...backends])("%s", (selector) => {
         // By then Bun has what it keeps for itself.
         if (generation === last / 2) before = { open: descriptorCount(pid), memory: privateKiB(pid) };
       }
-      expect(descriptorCount(pid)).toBeLessThanOrEqual(before.open + HANDLE_TOLERANCE);
+      expect(descriptorCount(pid)).toBeLessThanOrEqual(before.open + DESCRIPTOR_TOLERANCE);
       expect(waiterThreads(pid).length).toBe(1);
       expect(privateKiB(pid)).toBeLessThan(before.memory + 4096);
       expect(program.output.text).not.toContain("an old timer fires");

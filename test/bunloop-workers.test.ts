@@ -4,6 +4,7 @@ import { backends, isWindows, isWine } from "./backends.ts";
 import { EXIT_CODE } from "./bunloop-worker.ts";
 import type { Manner, Report } from "./bunloop-worker-driver.ts";
 import { importPath, runScript, withoutWine } from "./children.ts";
+import { DESCRIPTOR_TOLERANCE } from "./descriptors.ts";
 
 /** How many Workers of each kind. Fewer under Wine, where each takes half a second. */
 const [TERMINATED, OPENING, ENDING, EXITING] = isWine ? [40, 24, 24, 10] : [500, 200, 250, 50];
@@ -77,7 +78,7 @@ function leaveNothing(total: number, report: () => Promise<Report>): void {
   });
 
   inTime("no descriptor is left", ({ half, end }) => {
-    expect(end.descriptors.length).toBeLessThanOrEqual(half.descriptors.length);
+    expect(end.descriptors.length).toBeLessThanOrEqual(half.descriptors.length + DESCRIPTOR_TOLERANCE);
   });
 
   inTime("no thread is left", ({ half, end }) => {

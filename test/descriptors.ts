@@ -109,6 +109,9 @@ export function descriptorCount(pid = process.pid): number {
   return isWindows ? handlesOf(pid).length : readdirSync(`/proc/${pid}/fd`).length;
 }
 
+/** By how much {@link descriptorCount} rises at some time because Bun itself has begun something. */
+export const DESCRIPTOR_TOLERANCE = isWindows ? 10 : 0;
+
 /** Whether child processes inherit a descriptor, if they are not kept from it. */
 export function isInheritable(fd: number): boolean {
   if (windows !== undefined) {
