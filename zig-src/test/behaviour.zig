@@ -433,7 +433,8 @@ fn Suite(comptime backend: abi.Backend) type {
                 if (i % 2 == 0) try expectEqual(1, (try subject.wait(1000)).len);
                 subject.deinit();
             }
-            try expectEqual(before, try support.descriptorMark());
+            // An earlier test's threads may have ended as well.
+            try expect(try support.descriptorMark() <= before);
         }
 
         test "signals do not shorten a wait" {

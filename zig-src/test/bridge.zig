@@ -173,7 +173,7 @@ fn Suite(comptime backend: abi.Backend) type {
             try door.arm(null);
             _ = try door.subject.register(pipe.writer, support.write);
             try door.arm(null);
-            try expectEqual(1, try door.rings(1000));
+            try expect(try door.rings(1000) > 0);
         }
 
         test "the bell rings when a watched descriptor was closed, so that the selector can tell" {
