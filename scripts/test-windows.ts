@@ -19,9 +19,8 @@ function makeWindows(): void {
   const prefix = mkdtempSync(join(tmpdir(), "asyncdispatch-wine-"));
   process.env.WINEPREFIX = prefix;
   process.on("exit", () => {
-    Bun.spawnSync([WINE_SERVER, "--kill"]);
-    Bun.spawnSync([WINE_SERVER, "--wait"]);
-    rmSync(prefix, { recursive: true, force: true });
+    for (const what of ["--kill", "--wait"]) Bun.spawnSync([WINE_SERVER, what], { env: process.env });
+    rmSync(prefix, { recursive: true, force: true, maxRetries: 5, retryDelay: 200 });
   });
   for (const signal of ["SIGHUP", "SIGINT", "SIGTERM"] as const) process.on(signal, () => process.exit(1));
 }
