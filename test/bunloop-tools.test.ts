@@ -173,11 +173,14 @@ describe.each([...backends])("%s", (selector) => {
     async reload(generation: number): Promise<{ pid: number; alive: number }> {
       if (generation > 0) this.write(generation);
       // On Windows, Bun misses what is written before it watches.
-      const writeAgain = setInterval(() => isWindows && this.write(generation), 1000);
+      const writeAgain = isWindows ? setInterval(() => this.write(generation), 1000) : undefined;
       const pattern = new RegExp(`generation ${generation} runs in (\\d+) with (\\d+) alive\\n`);
-      const [, pid, alive] = await this.output.until(pattern);
-      clearInterval(writeAgain);
-      return { pid: Number(pid), alive: Number(alive) };
+      try {
+        const [, pid, alive] = await this.output.until(pattern);
+        return { pid: Number(pid), alive: Number(alive) };
+      } finally {
+        clearInterval(writeAgain);
+      }
     }
   }
 
