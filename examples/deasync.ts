@@ -95,7 +95,7 @@ try {
 } catch (error) {
   console.log(`an error is thrown in place: ${(error as Error).message.replace(`:${port}`, "")}`);
 }
-console.log(`a child's exit code: ${runSync("sh", "-c", "exit 3")}`);
+console.log(`a child's exit code: ${runSync(process.execPath, "-e", "process.exit(3)")}`);
 
 // The limits. Bun's timers, sockets and fetches stand still while this thread waits...
 let fired = false;

@@ -47,40 +47,55 @@ export function installBun(platform: string): string {
 }
 
 /**
- * Runs the tests with the given command and variables, and shows all but those that pass. In the end it names what was
- * skipped, as the reasons are in the names.
+ * Runs the tests with the given command, variables and flags, and shows all but those that pass. In the end it names
+ * what was skipped, as the reasons are in the names, and says how many tests there were.
  */
-export async function runSuite(command: string[], env: Record<string, string>): Promise<never> {
-  console.log(`$ ${command.join(" ")} test`);
-  const child = Bun.spawn([...command, "test"], {
-    cwd: root,
-    env: { ...process.env, ...env },
-    stdout: "pipe",
-    stderr: "pipe",
-  });
-  const skipped = new Set<string>();
-  await Promise.all([follow(child.stdout, skipped), follow(child.stderr, skipped)]);
+export async function runSuite(command: string[], env: Record<string, string>, flags: string[] = []): Promise<never> {
+  const start = performance.now();
+  const tests = [...command, "test", ...flags];
+  console.log(`$ ${tests.join(" ")}`);
+  const child = Bun.spawn(tests, { cwd: root, env: { ...process.env, ...env }, stdout: "pipe", stderr: "pipe" });
+  const seen: Seen = { skipped: new Set(), counts: { pass: 0, fail: 0, skip: 0 }, isInPassed: false };
+  await Promise.all([follow(child.stdout, seen), follow(child.stderr, seen)]);
   const code = await child.exited;
+  const { skipped, counts } = seen;
   console.log(skipped.size === 0 ? "\nNothing was skipped." : `\nSkipped:\n  ${[...skipped].join("\n  ")}`);
-  process.exit(code);
+  const seconds = Math.round((performance.now() - start) / 1000);
+  console.log(`\n${counts.pass} passed, ${counts.fail} failed, ${counts.skip} skipped, in ${seconds} s`);
+  // A Bun that crashes may call that 0.
+  process.exit(counts.pass === 0 || counts.fail > 0 ? 1 : code);
 }
 
-async function follow(stream: ReadableStream<Uint8Array>, skipped: Set<string>): Promise<void> {
+/** What the output says of the tests. */
+interface Seen {
+  readonly skipped: Set<string>;
+  readonly counts: Record<"pass" | "fail" | "skip", number>;
+  /** In the midst of the name of a test that passed, in which an object is written on several lines. */
+  isInPassed: boolean;
+}
+
+async function follow(stream: ReadableStream<Uint8Array>, seen: Seen): Promise<void> {
   const decoder = new TextDecoder();
   let rest = "";
   for await (const part of stream) {
     const lines = (rest + decoder.decode(part, { stream: true })).split("\n");
     rest = lines.pop() as string;
-    for (const line of lines) show(line, skipped);
+    for (const line of lines) show(line, seen);
   }
-  if (rest !== "") show(rest, skipped);
+  if (rest !== "") show(rest, seen);
 }
 
 /** What Bun says under Wine of every package.json. */
 const NOISE = "Internal error: directory mismatch ";
 
-function show(line: string, skipped: Set<string>): void {
+function show(line: string, seen: Seen): void {
+  const { skipped, counts } = seen;
   if (line.startsWith(NOISE)) return;
+  const isOfPassed = seen.isInPassed || line.startsWith("(pass) ");
+  seen.isInPassed = seen.isInPassed ? !/^[}\]]/.test(line) : isOfPassed && /[{[]$/.test(line);
+  if (isOfPassed) return;
+  const [, count, kind] = line.match(/^ *(\d+) (pass|fail|skip)$/) ?? [];
+  if (kind !== undefined) counts[kind as keyof Seen["counts"]] += Number(count);
   if (line.startsWith("(skip) ")) skipped.add(line.slice("(skip) ".length));
-  else if (!line.startsWith("(pass) ")) console.log(line);
+  else console.log(line);
 }

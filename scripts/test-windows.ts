@@ -1,19 +1,32 @@
 // Runs the native suite and the tests with the Bun for Windows, on Debian: under its Wine, which is not Windows.
-import { chmodSync, writeFileSync } from "node:fs";
+import { chmodSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { findZig, runZig } from "./build-native.ts";
 import { cacheFolder, installBun, installPackages, root, run, runSuite } from "./foreign-bun.ts";
 
 const TARGET = "x86_64-windows";
 const WINE = "/usr/lib/wine/wine64";
+const WINE_SERVER = "/usr/lib/wine/wineserver";
 
 /** A file as the programs of Windows call it here. */
 function windowsPath(path: string): string {
   return `Z:${path.replaceAll("/", "\\")}`;
 }
 
+/** Makes a Windows that lasts as long as this script: nobody else's programs are in it, and none of its own is left. */
+function makeWindows(): void {
+  const prefix = mkdtempSync(join(tmpdir(), "asyncdispatch-wine-"));
+  process.env.WINEPREFIX = prefix;
+  process.on("exit", () => {
+    for (const what of ["--kill", "--wait"]) Bun.spawnSync([WINE_SERVER, what], { env: process.env });
+    rmSync(prefix, { recursive: true, force: true, maxRetries: 5, retryDelay: 200 });
+  });
+  for (const signal of ["SIGHUP", "SIGINT", "SIGTERM"] as const) process.on(signal, () => process.exit(1));
+}
+
 installPackages("wine64");
-process.env.WINEPREFIX = cacheFolder("wine");
+makeWindows();
 process.env.WINEDEBUG = "-all";
 // `bun run` says here where it found a Node; with a path that is none of Windows, Bun for Windows crashes under Wine.
 delete process.env.NODE;
@@ -35,4 +48,5 @@ runZig("test", `-Dtarget=${TARGET}`, "-fwine", "--summary", "all");
 
 const output = cacheFolder("windows");
 runZig(`-Dtarget=${TARGET}`, "--prefix", output);
-await runSuite([WINE, bun], { ASYNCDISPATCH_LIBRARY: windowsPath(join(output, "bin/asyncdispatch.dll")) });
+const library = windowsPath(join(output, "bin/asyncdispatch.dll"));
+await runSuite([WINE, bun], { ASYNCDISPATCH_LIBRARY: library }, ["--parallel=2"]);

@@ -22,8 +22,17 @@ export {
 } from "./descriptors.ts";
 export { abstractName, connectedPair, datagramSocket, listener } from "./sockets-helper.ts";
 
-// Bun opens descriptors of its own for its first child process; they are no leak.
-if (!isWindows) Bun.spawnSync(["true"]);
+// Bun opens descriptors of its own for its first child process, on Windows for its first fetch; they are no leak.
+if (isWindows) await fetchSomething();
+else Bun.spawnSync(["true"]);
+
+async function fetchSomething(): Promise<void> {
+  // One of the descriptors is for IPv4, one for both.
+  for (const where of [{ hostname: "127.0.0.1" }, {}]) {
+    using server = Bun.serve({ ...where, port: 0, fetch: () => new Response("served") });
+    await (await fetch(server.url)).text();
+  }
+}
 
 const chosen = process.env.ASYNCDISPATCH_SELECTOR;
 
@@ -65,6 +74,19 @@ export function onEachBackend(body: (selector: SelectorKind) => void, notOnWindo
 
     body(selector);
   });
+}
+
+/** A describe for each of these programs; those that watch signals are skipped where there are none. */
+export function describeEach<P extends string | string[]>(
+  name: string,
+  programs: Record<string, P>,
+  body: (program: P) => void,
+): void {
+  for (const [what, program] of Object.entries(programs)) {
+    const isSkipped = isWindows && String(program).includes("addSignal(");
+    const reason = isSkipped ? " (skipped on Windows, which has no signals)" : "";
+    describe.skipIf(isSkipped)(`${name} ${what}${reason}`, () => body(program));
+  }
 }
 
 function leaked(before: string[]): string[] {

@@ -1,5 +1,4 @@
 import { expect, test } from "bun:test";
-import { writeSync } from "node:fs";
 import {
   AssertionDefect,
   addRead,
@@ -16,7 +15,7 @@ import {
   sleepAsync,
   ValueError,
 } from "../src/index.ts";
-import { emptyFifo, expectThrow, onEachBackend, openFifo, readableFifo, thrownBy } from "./backends.ts";
+import { emptyFifo, expectThrow, onEachBackend, openFifo, readableFifo, thrownBy, writeTo } from "./backends.ts";
 import { aWhile, called, hostedPair, waiterThreads } from "./bunloop-helper.ts";
 import { openDescriptors } from "./descriptors.ts";
 import { SimulatedSelector } from "./simulated.ts";
@@ -72,7 +71,7 @@ onEachBackend((selector) => {
         register(fifo);
         return [called((callback) => addRead(fifo, callback)), called((callback) => addTimer(1, true, callback))];
       });
-      writeSync(fifo, "x");
+      writeTo(fifo, "x");
       own.attach();
       await Promise.all(came);
     }),
@@ -100,7 +99,7 @@ onEachBackend((selector) => {
       return true;
     });
     await sleepAsync(1);
-    writeSync(fifo, "x");
+    writeTo(fifo, "x");
     Bun.sleepSync(10);
     dispatcher.detach();
     await aWhile();
@@ -120,7 +119,7 @@ onEachBackend((selector) => {
       }),
     );
     await sleepAsync(1);
-    writeSync(fifo, "x");
+    writeTo(fifo, "x");
     Bun.sleepSync(10);
     dispatcher.detach();
     dispatcher.attach();
@@ -226,7 +225,7 @@ onEachBackend((selector) => {
       const received = recv(there, 100);
       const slept = sleepAsync(5);
       setGlobalDispatcher(own);
-      writeSync(here, "x");
+      writeTo(here, "x");
       expect((await received).toString()).toBe("x");
       await slept;
     }),

@@ -1,5 +1,4 @@
 import { describe, expect, test } from "bun:test";
-import { writeSync } from "node:fs";
 import {
   type AsyncFD,
   addRead,
@@ -16,7 +15,7 @@ import {
   send,
   sleepAsync,
 } from "../src/index.ts";
-import { emptyFifo, onEachBackend, readableFifo } from "./backends.ts";
+import { emptyFifo, onEachBackend, readableFifo, writeTo } from "./backends.ts";
 import { waitFor } from "./bounded.ts";
 import { aWhile, called, hostedPair } from "./bunloop-helper.ts";
 
@@ -82,7 +81,7 @@ onEachBackend((selector) => {
         return true;
       });
       const seen = await inPlace(() => {
-        writeSync(fifo, "x");
+        writeTo(fifo, "x");
         poll(0);
         return calls;
       });
@@ -170,14 +169,14 @@ onEachBackend((selector) => {
     const received = recv(there, 100);
     await sleepAsync(1);
     // The thread rings for these bytes, while the poll takes them.
-    writeSync(here, "hello");
+    writeTo(here, "hello");
     Bun.sleepSync(5);
     poll(0);
     expect(received.finished).toBe(true);
     const next = recv(there, 100);
     await aWhile();
     expect(next.finished).toBe(false);
-    writeSync(here, "again");
+    writeTo(here, "again");
     expect((await next).toString()).toBe("again");
   });
 

@@ -1,5 +1,5 @@
 import { describe, expect, test } from "bun:test";
-import { backends } from "./backends.ts";
+import { backends, describeEach } from "./backends.ts";
 import { runProgram } from "./bunloop-helper.ts";
 
 /** Has `fail` thrown, whose error is known, out of a hosted callback of each kind. */
@@ -8,7 +8,7 @@ const callbacks: Record<string, string> = {
   addWrite: `const [here] = await hostedPair(); addWrite(here, fail);`,
   "a one-shot addTimer": `addTimer(1, true, fail);`,
   "a periodic addTimer": `addTimer(1, false, fail);`,
-  addProcess: `const child = Bun.spawn(["true"]); child.unref(); addProcess(child.pid, fail);`,
+  addProcess: `const child = Bun.spawn(exiting(0)); child.unref(); addProcess(child.pid, fail);`,
   addSignal: `addSignal("SIGUSR2", fail); setTimeout(() => process.kill(process.pid, "SIGUSR2"), 1);`,
   addEvent: `const event = newAsyncEvent(); addEvent(event, fail); event.trigger();`,
   callSoon: `callSoon(fail);`,
@@ -24,7 +24,7 @@ const FAIL = `
 describe.each([...backends])("%s", (selector) => {
   const run = (body: string) => runProgram(selector, body);
 
-  describe.each(Object.entries(callbacks))("an exception in a callback of %s", (_, begin) => {
+  describeEach("an exception in a callback of", callbacks, (begin) => {
     test("ends the process with code 1 and says where it was thrown", () => {
       const outcome = run(`
         function culprit() { throw new Error("boom"); }

@@ -4,8 +4,9 @@ import { join } from "node:path";
 import * as library from "../src/index.ts";
 import { type AsyncFD, accept, type Callback, closeSocket, dial, type SelectorKind } from "../src/index.ts";
 import { type Outcome, runScript } from "./children.ts";
-import { closeAfterTest } from "./descriptors.ts";
+import { closeAfterTest, isWindows } from "./descriptors.ts";
 import { listener } from "./sockets-helper.ts";
+import { processOf, threadsOfModule } from "./windows-process.ts";
 
 /** Two registered sockets that are connected with each other, without a blocking call. */
 export async function hostedPair(): Promise<[AsyncFD, AsyncFD]> {
@@ -32,7 +33,7 @@ export function aWhile(): Promise<void> {
 }
 
 /** What the system says of a thread in one line of its status; undefined when it has ended. */
-function statusOf(pid: number | "self", thread: string, name: string): string | undefined {
+function statusOf(pid: number, thread: string, name: string): string | undefined {
   try {
     const status = readFileSync(`/proc/${pid}/task/${thread}/status`, "utf8");
     return status.match(new RegExp(`^${name}:\\s*(.*)$`, "m"))?.[1];
@@ -42,8 +43,9 @@ function statusOf(pid: number | "self", thread: string, name: string): string | 
 }
 
 /** The waiter threads of a process: alone among Bun's threads, they have the name of the main one. */
-export function waiterThreads(pid: number | "self" = "self"): string[] {
-  const main = pid === "self" ? String(process.pid) : String(pid);
+export function waiterThreads(pid = process.pid): string[] {
+  if (isWindows) return threadsOfModule(pid, "asyncdispatch.dll").map(String);
+  const main = String(pid);
   const name = statusOf(pid, main, "Name");
   for (let triesLeft = 1000; ; triesLeft--) {
     const threads = readdirSync(`/proc/${pid}/task`).filter(
@@ -56,13 +58,15 @@ export function waiterThreads(pid: number | "self" = "self"): string[] {
   }
 }
 
-/** How often a thread has gone to sleep so far. */
-export function voluntarySwitches(pid: number | "self", thread: string): number {
-  return Number(statusOf(pid, thread, "voluntary_ctxt_switches"));
+/** How often a thread has gone to sleep so far; Windows does not tell. */
+export function voluntarySwitches(thread: string): number {
+  if (isWindows) return 0;
+  return Number(statusOf(process.pid, thread, "voluntary_ctxt_switches"));
 }
 
 /** Memory that a process shares with no other one. */
-export function privateKiB(pid: number | "self" = "self"): number {
+export function privateKiB(pid = process.pid): number {
+  if (isWindows) return processOf(pid).privateKiB;
   const kinds = readFileSync(`/proc/${pid}/smaps_rollup`, "utf8").matchAll(/^Private_\w+:\s*(\d+) kB$/gm);
   return [...kinds].reduce((sum, [, size]) => sum + Number(size), 0);
 }
@@ -73,6 +77,7 @@ export const packageRoot = join(import.meta.dir, "..");
 export function programOf(body: string): string {
   return `import { ${Object.keys(library).join(", ")} } from "./src/index.ts";
     import { hostedPair, privateKiB, voluntarySwitches, waiterThreads } from "./test/bunloop-helper.ts";
+    import { exiting, sleeping } from "./test/children.ts";
     import { connectedPair, listener } from "./test/sockets-helper.ts";
     ${body}`;
 }

@@ -1,5 +1,5 @@
 import { describe, expect, test } from "bun:test";
-import { backends } from "./backends.ts";
+import { backends, describeEach } from "./backends.ts";
 import { runProgram } from "./bunloop-helper.ts";
 
 /** What every program here begins with. What comes `later` does not keep the process alive by itself. */
@@ -28,7 +28,7 @@ const pending: Record<string, string> = {
     addRead(there, done);`,
   addTimer: `addTimer(laterMs, true, done);`,
   addProcess: `
-    const child = Bun.spawn(["sleep", String(laterMs / 1000)]);
+    const child = Bun.spawn(sleeping(laterMs));
     child.unref();
     addProcess(child.pid, done);`,
   addSignal: `
@@ -90,7 +90,7 @@ describe.each([...backends])("%s", (selector) => {
     expect(runProgram(selector, beginning(LATE_MS) + body)).toEqual({ stdout: "", stderr: "", exitCode: 0 });
   }
 
-  describe.each(Object.entries(pending))("a pending %s", (_, begin) => {
+  describeEach("a pending", pending, (begin) => {
     test("keeps the process alive", () => expectDone(begin));
 
     test("does not after unref()", () => expectUndone(`${begin} getGlobalDispatcher().unref();`));
@@ -171,17 +171,19 @@ describe.each([...backends])("%s", (selector) => {
     expect(outcome).toEqual({ stdout: "true", stderr: "", exitCode: 0 });
   });
 
-  test.each(Object.entries(givenUp))("%s does not keep the process alive", (_, [begin, giveUp]) => {
-    const outcome = runProgram(
-      selector,
-      atOnce(`
-        ${begin}
-        setTimeout(() => {
-          ${giveUp};
-          last = performance.now();
-        }, 10);`),
-    );
-    expect(outcome).toMatchObject({ stdout: "true", exitCode: 0 });
+  describeEach("nothing but", givenUp, ([begin, giveUp]) => {
+    test("does not keep the process alive", () => {
+      const outcome = runProgram(
+        selector,
+        atOnce(`
+          ${begin}
+          setTimeout(() => {
+            ${giveUp};
+            last = performance.now();
+          }, 10);`),
+      );
+      expect(outcome).toMatchObject({ stdout: "true", exitCode: 0 });
+    });
   });
 
   test("process.exit() in a hosted callback ends the process with its code", () => {

@@ -1,6 +1,6 @@
 // A program that starts Workers and ends them, four at once, while its own dispatcher is at work, and prints what it
 // saw: a Report. Its arguments: how many Workers, and the manners in which they end, which take turns.
-import { mkdtempSync, readdirSync, readFileSync, rmSync, writeSync } from "node:fs";
+import { mkdtempSync, readdirSync, readFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { Worker } from "node:worker_threads";
@@ -21,8 +21,11 @@ import {
   send,
 } from "../src/index.ts";
 import type { Ending, WorkerTask } from "./bunloop-worker.ts";
-import { openDescriptors, openFifo } from "./descriptors.ts";
+import { sleeping } from "./children.ts";
+import { isWindows, openDescriptors, openFifo, writeTo } from "./descriptors.ts";
+import { removeFolder } from "./folders.ts";
 import { listener } from "./sockets-helper.ts";
+import { handlesOf, processOf } from "./windows-process.ts";
 
 /** `atOnce` and `whileLoading`: it is terminated before its program has begun, or at any time of its beginning. */
 export type Manner = Ending | "atOnce" | "whileLoading";
@@ -31,8 +34,9 @@ export type Manner = Ending | "atOnce" | "whileLoading";
 export interface Usage {
   readonly descriptors: string[];
   readonly threads: number;
+  /** Zero on Windows, which has none. */
   readonly zombies: number;
-  /** The signals that have a handler: a mask in hexadecimal. */
+  /** The signals that have a handler: a mask in hexadecimal. Empty on Windows, which has none. */
   readonly handledSignals: string;
   readonly residentKiB: number;
   readonly virtualKiB: number;
@@ -125,14 +129,14 @@ const exchangeNumbers = async(function* (wanted: () => boolean) {
 export class Surroundings implements Disposable {
   readonly task: Omit<WorkerTask, "ending">;
   private readonly directory = mkdtempSync(join(tmpdir(), "asyncdispatch-"));
-  private readonly child = Bun.spawn(["sleep", "120"]);
+  private readonly child = Bun.spawn(sleeping(120_000), { stdio: ["ignore", "ignore", "ignore"] });
   private readonly triggers = new Int32Array(new SharedArrayBuffer(4));
   triggersSeen = 0;
   sharedDescriptorWorks = false;
 
   constructor() {
-    const fifo = join(this.directory, "fifo");
-    Bun.spawnSync(["mkfifo", fifo], { stdio: ["ignore", "ignore", "inherit"] });
+    const fifo = isWindows ? undefined : join(this.directory, "fifo");
+    if (fifo !== undefined) Bun.spawnSync(["mkfifo", fifo], { stdio: ["ignore", "ignore", "inherit"] });
     const { socket, port } = listener();
     asyncCheck(acceptWorkers(socket));
     const event = newAsyncEvent();
@@ -161,11 +165,16 @@ export class Surroundings implements Disposable {
 
   [Symbol.dispose](): void {
     this.child.kill();
-    rmSync(this.directory, { recursive: true });
+    removeFolder(this.directory);
   }
 }
 
 function usage(): Usage {
+  if (isWindows) {
+    const { threads, ...memory } = processOf(process.pid);
+    const descriptors = handlesOf(process.pid).map(String);
+    return { descriptors, threads: threads.length, zombies: 0, handledSignals: "", ...memory };
+  }
   const status = readFileSync("/proc/self/status", "utf8");
   const field = (name: string) => new RegExp(`^${name}:\\s+(\\w+)`, "m").exec(status)?.[1] as string;
   return {
@@ -254,7 +263,7 @@ async function run(total: number, manners: Manner[]): Promise<Report> {
   const given = surroundings.triggersGiven;
   await until(() => surroundings.triggersSeen === given && connections.ended === connections.opened);
   await until(() => messages.received === messages.sent);
-  writeSync(surroundings.task.fd, "x");
+  writeTo(surroundings.task.fd, "x");
   await until(() => surroundings.sharedDescriptorWorks);
   return {
     initial,

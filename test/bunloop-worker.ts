@@ -38,6 +38,7 @@ import {
   waitFor,
   waitProcess,
 } from "../src/index.ts";
+import { isWindows } from "./descriptors.ts";
 
 export interface WorkerTask {
   readonly ending: Ending;
@@ -45,8 +46,8 @@ export interface WorkerTask {
   readonly port: number;
   /** Of a process that outlives the Worker. */
   readonly pid: number;
-  /** Of a FIFO in which nothing ever is. */
-  readonly fifo: string;
+  /** Of a FIFO in which nothing ever is; Windows has none that a file could be. */
+  readonly fifo: string | undefined;
   /** A descriptor of the main thread. */
   readonly fd: AsyncFD;
   /** Of an event of the main thread. */
@@ -56,6 +57,9 @@ export interface WorkerTask {
 }
 
 export const EXIT_CODE = 7;
+
+/** A file of a terminated Worker stays open on Windows, where it is Bun that opens and closes files. */
+const ownsFiles = !isWindows;
 
 const PAIRS = 4;
 const ECHOES = 200;
@@ -82,8 +86,8 @@ function openAndClose(): void {
   newDispatcher().close();
   newAsyncEvent().close();
   unregister(addProcess(process.pid, () => false));
-  unregister(addSignal("SIGUSR2", () => false));
-  openAsync(import.meta.path).close();
+  if (!isWindows) unregister(addSignal("SIGUSR2", () => false));
+  if (ownsFiles) openAsync(import.meta.path).close();
   const [server, port] = listener();
   const dialled = dial("127.0.0.1", port);
   for (const socket of [waitFor(accept(server)), waitFor(dialled), server]) closeSocket(socket);
@@ -178,9 +182,9 @@ export function startEverything({ port, pid, fifo, fd, token, triggers }: Omit<W
   addTimer(1, false, () => false);
   addProcess(pid, () => false);
   start(waitProcess(pid));
-  addSignal("SIGUSR2", () => false);
-  start(openAsync(fifo).read(100));
-  start(openAsync(import.meta.path).readAll());
+  if (!isWindows) addSignal("SIGUSR2", () => false);
+  if (fifo !== undefined) start(openAsync(fifo).read(100));
+  if (ownsFiles) start(openAsync(import.meta.path).readAll());
   start(dial("localhost", port));
   register(fd);
   addRead(fd, () => false);

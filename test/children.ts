@@ -1,6 +1,22 @@
 import { join } from "node:path";
+import { isWindows } from "./descriptors.ts";
 
 const root = join(import.meta.dir, "..");
+
+/** A file of this package as a script imports it: it holds nothing that would have to be escaped in a string. */
+export function importPath(path: string): string {
+  return join(root, path).replaceAll("\\", "/");
+}
+
+/** The command of a child that ends at once. */
+export function exiting(exitCode: number): string[] {
+  return [...(isWindows ? ["cmd", "/d", "/c"] : ["sh", "-c"]), `exit ${exitCode}`];
+}
+
+/** The command of a child that ends after a while. */
+export function sleeping(ms: number): string[] {
+  return isWindows ? [process.execPath, "-e", `setTimeout(() => {}, ${ms})`] : ["sleep", String(ms / 1000)];
+}
 
 /** What a child process printed, and how it ended. */
 export interface Outcome {

@@ -20,6 +20,7 @@ import { type AsyncFD, bindAddr, getLocalAddr, register, SockAddr } from "../src
 import { Domain, Option, SocketType } from "../src/native/abi.ts";
 import { custody } from "../src/native/custody.ts";
 import { socket as native, succeeded } from "../src/native/socket.ts";
+import { handlesOf } from "./windows-process.ts";
 
 export const isWindows = process.platform === "win32";
 
@@ -85,7 +86,7 @@ export function closeOpened(): void {
   for (const fd of openedSockets) native.descriptor_close(custody.pointer, fd);
 }
 
-/** The open descriptors of this process, as `number -> what it is`; on Windows, the sockets among the first. */
+/** The open descriptors of this process, as `number -> what it is`; on Windows, the sockets. */
 export function openDescriptors(): string[] {
   if (isWindows) return openSockets();
   return readdirSync("/proc/self/fd").flatMap((fd) => {
@@ -99,18 +100,17 @@ export function openDescriptors(): string[] {
 
 function openSockets(): string[] {
   const type = new Int32Array(1);
-  return handleNumbers.filter((fd) => native.socket_get_option(fd, Option.socketType, type) >= 0).map(String);
+  const isSocket = (handle: number) => native.socket_get_option(handle, Option.socketType, type) >= 0;
+  return handlesOf(process.pid).filter(isSocket).map(String);
 }
 
-/** The first that Windows gives out. */
-const handleNumbers = Array.from({ length: 1000 }, (_, index) => 4 * index + 4);
-
-/** How many handles of any kind are among the first thousand numbers; undefined where they are descriptors. */
-export function openHandles(): number | undefined {
-  if (windows === undefined) return undefined;
-  const flags = new Uint32Array(1);
-  return handleNumbers.filter((handle) => windows.GetHandleInformation(handle, flags) !== 0).length;
+/** How many descriptors of any kind a process has, on Windows handles. */
+export function descriptorCount(pid = process.pid): number {
+  return isWindows ? handlesOf(pid).length : readdirSync(`/proc/${pid}/fd`).length;
 }
+
+/** By how much {@link descriptorCount} rises at some time because Bun itself has begun something. */
+export const DESCRIPTOR_TOLERANCE = isWindows ? 10 : 0;
 
 /** Whether child processes inherit a descriptor, if they are not kept from it. */
 export function isInheritable(fd: number): boolean {

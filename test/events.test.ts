@@ -23,7 +23,7 @@ import {
   ValueError,
   waitFor,
 } from "../src/index.ts";
-import { closeAfterTest, expectThrow, isWindows, onEachBackend, openFifo, thrownBy } from "./backends.ts";
+import { closeAfterTest, expectThrow, onEachBackend, openFifo, thrownBy } from "./backends.ts";
 import { withoutWine } from "./children.ts";
 import { openDescriptors } from "./descriptors.ts";
 import { type EventTask, SharedPlace } from "./event-worker.ts";
@@ -54,8 +54,7 @@ function countCalls(event: AsyncEvent, polls: number): number {
 
 /** What a program prints that runs in a process of its own, for what the collector does when it likes. */
 function runScript(selector: SelectorKind, body: string): string {
-  const script = `import { readdirSync } from "node:fs";
-    import { openHandles } from ${JSON.stringify(join(import.meta.dir, "descriptors.ts"))};
+  const script = `import { descriptorCount } from ${JSON.stringify(join(import.meta.dir, "descriptors.ts"))};
     import { addEvent, AsyncEvent, newAsyncEvent, poll } from ${JSON.stringify(join(import.meta.dir, "../src/index.ts"))};
     ${body}`;
   const env = { ...process.env, ASYNCDISPATCH_SELECTOR: selector };
@@ -442,15 +441,14 @@ onEachBackend((selector) => {
   test("a collected event gives its descriptor back", () => {
     const output = runScript(
       selector,
-      `const count = ${isWindows ? "openHandles" : '() => readdirSync("/proc/self/fd").length'};
-      const before = count();
+      `const before = descriptorCount();
       (() => { for (let i = 0; i < 200; i++) newAsyncEvent(); })();
       // What the stack still seems to point at is not collected.
-      for (let i = 0; i < 100 && count() > before + 20; i++) {
+      for (let i = 0; i < 100 && descriptorCount() > before + 20; i++) {
         Bun.gc(true);
         await new Promise((resolve) => setImmediate(resolve));
       }
-      console.log(count() <= before + 20);`,
+      console.log(descriptorCount() <= before + 20);`,
     );
     expect(output).toBe("true");
   });

@@ -13,7 +13,7 @@ import {
 } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { backends } from "./backends.ts";
+import { backends, isWindows } from "./backends.ts";
 import { runExample, startExample } from "./example-process.ts";
 
 function temporaryFolder(): string {
@@ -25,7 +25,7 @@ function temporaryFolder(): string {
 describe.each([...backends])("%s", (selector) => {
   const env = { ASYNCDISPATCH_SELECTOR: selector };
 
-  describe("inotify.ts", () => {
+  describe.skipIf(isWindows)("inotify.ts (skipped on Windows: it is of Linux)", () => {
     async function startWatching(folder: string) {
       const { child, output } = startExample("inotify.ts", [folder], env);
       await output.until(/watching .*\n/);
@@ -67,7 +67,7 @@ describe.each([...backends])("%s", (selector) => {
     });
   });
 
-  describe("gpio.ts", () => {
+  describe.skipIf(isWindows)("gpio.ts (skipped on Windows, where only sockets are watched)", () => {
     test("prints the edges of its stand-in", async () => {
       const { output } = startExample("gpio.ts", [], env);
       await output.until(/^watching \/dev\/pts\/\d+\n\d\.\d+ s: line 17 rising\n\d\.\d+ s: line 17 falling\n/);

@@ -20,13 +20,14 @@ import {
 } from "../src/index.ts";
 import { expectThrow, isWindows, onEachBackend, thrownBy } from "./backends.ts";
 import { failureOf, waitFor } from "./bounded.ts";
+import { exiting, sleeping } from "./children.ts";
 
 const NO_PIPES: { stdio: ["ignore", "ignore", "ignore"] } = { stdio: ["ignore", "ignore", "ignore"] };
 
-const ENDLESS = isWindows ? [process.execPath, "-e", "setInterval(() => {}, 1e6)"] : ["sleep", "1000"];
+const ENDLESS = sleeping(1_000_000);
 
 /** A child that ends with an exit code, and one that runs until it is killed. */
-const start = (script: string) => Bun.spawn(isWindows ? ["cmd", "/d", "/c", script] : ["sh", "-c", script], NO_PIPES);
+const start = (exitCode: number) => Bun.spawn(exiting(exitCode), NO_PIPES);
 const startEndless = () => Bun.spawn(ENDLESS, NO_PIPES);
 
 /** Blocks until a process has ended, without taking its status or letting Bun take it. */
@@ -63,7 +64,7 @@ function pollUntil(done: () => boolean): void {
 
 onEachBackend((selector) => {
   test("the callback is called once when a child ends, with the descriptor that addProcess gave", async () => {
-    const child = start("exit 0");
+    const child = start(0);
     const calls: AsyncFD[] = [];
     const fd = addProcess(child.pid, (descriptor) => {
       calls.push(descriptor);
@@ -78,7 +79,7 @@ onEachBackend((selector) => {
 
   for (const answer of [true, false]) {
     test(`Q12: the watch is gone after the exit, although the callback returns ${answer}`, async () => {
-      const child = start("exit 0");
+      const child = start(0);
       let calls = 0;
       const fd = addProcess(child.pid, () => {
         calls += 1;
@@ -95,7 +96,7 @@ onEachBackend((selector) => {
   }
 
   test("R8: of two watched children, the end of one calls its callback and leaves the other's alone", async () => {
-    const first = start("exit 0");
+    const first = start(0);
     const second = startEndless();
     const log: string[] = [];
     const note = (name: string) => () => {
@@ -114,7 +115,7 @@ onEachBackend((selector) => {
   });
 
   test("R9: of a child that has ended already the callback is called", async () => {
-    const child = start("exit 0");
+    const child = start(0);
     waitForEnd(child.pid);
     let calls = 0;
     addProcess(child.pid, () => {
@@ -127,7 +128,7 @@ onEachBackend((selector) => {
   });
 
   test("Q12: a process that does not exist is ESRCH at the call", async () => {
-    const child = start("exit 0");
+    const child = start(0);
     await child.exited;
     // On Windows, a process is there as long as somebody holds it, as Bun does.
     const pid = isWindows ? 0x7fff_fffc : child.pid;
@@ -160,7 +161,7 @@ onEachBackend((selector) => {
   });
 
   test("two watches of one process are both told", async () => {
-    const child = start("exit 0");
+    const child = start(0);
     let calls = 0;
     for (let i = 0; i < 2; i++) {
       addProcess(child.pid, () => {
@@ -174,7 +175,7 @@ onEachBackend((selector) => {
   });
 
   test("unregister stops the watch", async () => {
-    const child = start("exit 0");
+    const child = start(0);
     const fd = addProcess(child.pid, () => expect.unreachable());
     unregister(fd);
     expect(hasPendingOperations()).toBe(false);
@@ -184,7 +185,7 @@ onEachBackend((selector) => {
   });
 
   test("the error of a callback leaves the poll, and the watch is gone", async () => {
-    const child = start("exit 0");
+    const child = start(0);
     addProcess(child.pid, () => {
       throw new Error("thrown inside");
     });
@@ -208,7 +209,7 @@ onEachBackend((selector) => {
   });
 
   test("waitProcess gives the exit code", async () => {
-    const child = start("exit 37");
+    const child = start(37);
     expect(waitFor(waitProcess(child.pid))).toEqual({ pid: child.pid, exitCode: 37, signal: null });
     await child.exited;
   });
@@ -222,7 +223,7 @@ onEachBackend((selector) => {
   });
 
   test("the status stays Bun's: exited resolves with it after waitProcess has told it", async () => {
-    const child = start("exit 5");
+    const child = start(5);
     expect(waitFor(waitProcess(child.pid)).exitCode).toBe(5);
     expect(await child.exited).toBe(5);
     expect(child.exitCode).toBe(5);
@@ -235,7 +236,7 @@ onEachBackend((selector) => {
   });
 
   test("waitProcess of a child that Bun has waited for meanwhile gives the exit code where the kernel keeps it", async () => {
-    const child = start("exit 6");
+    const child = start(6);
     const exit = waitProcess(child.pid);
     await child.exited;
     const { exitCode, signal } = waitFor(exit);
@@ -260,7 +261,7 @@ onEachBackend((selector) => {
   });
 
   test("50 children at once: each one's own exit code", async () => {
-    const children = Array.from({ length: 50 }, (_, code) => start(`exit ${code}`));
+    const children = Array.from({ length: 50 }, (_, code) => start(code));
     const exits = waitFor(all(children.map(({ pid }) => waitProcess(pid))), 15_000);
     expect(exits.map(({ exitCode }) => exitCode)).toEqual(children.map((_, code) => code));
     expect(await Promise.all(children.map(({ exited }) => exited))).toEqual(children.map((_, code) => code));

@@ -5,50 +5,60 @@
 //! the JavaScript thread.
 
 const std = @import("std");
+const builtin = @import("builtin");
+const abi = @import("abi.zig");
 const os = @import("os.zig").os;
 const Selector = @import("selector.zig").Selector;
-const PollWatcher = @import("bridge/poll.zig").PollWatcher;
 
 const allocator = std.heap.page_allocator;
 
 /// What the bridge's thread has waited for.
 pub const Occasion = enum { ring, stop };
 
-/// How the thread waits: by epoll where the system has it and the selector has a descriptor, else by poll.
-const Watcher = union(enum) {
-    epoll: if (has_epoll) @import("bridge/epoll.zig").EpollWatcher else noreturn,
-    poll: PollWatcher,
+/// How the thread waits.
+const Watcher = switch (builtin.os.tag) {
+    .linux => LinuxWatcher,
+    .windows => @import("bridge/port.zig").PortWatcher,
+    else => @import("bridge/poll.zig").PollWatcher,
+};
 
-    const has_epoll = @hasDecl(os, "epollCreate");
+/// What it rings.
+const Bell = switch (builtin.os.tag) {
+    .windows => @import("bridge/connection.zig").Bell,
+    else => @import("bridge/pair.zig").Bell,
+};
 
-    fn init(self: *Watcher, selector: *Selector) i32 {
-        if (has_epoll and selector.descriptor() >= 0) {
-            self.* = .{ .epoll = undefined };
-            return self.epoll.init();
-        }
-        self.* = .{ .poll = undefined };
-        return self.poll.init();
+/// By epoll when the selector has a descriptor, else by poll.
+const LinuxWatcher = union(enum) {
+    epoll: @import("bridge/epoll.zig").EpollWatcher,
+    poll: @import("bridge/poll.zig").PollWatcher,
+
+    pub fn init(self: *LinuxWatcher, selector: *Selector, thread: *const os.Thread) i32 {
+        self.* = if (selector.descriptor() >= 0) .{ .epoll = undefined } else .{ .poll = undefined };
+        return switch (self.*) {
+            inline else => |*watcher| watcher.init(selector, thread),
+        };
     }
 
-    fn deinit(self: *Watcher) void {
+    pub fn deinit(self: *LinuxWatcher) void {
         switch (self.*) {
             inline else => |*watcher| watcher.deinit(),
         }
     }
 
-    fn arm(self: *Watcher, selector: *Selector, timeout_ns: ?u64) i32 {
+    pub fn arm(self: *LinuxWatcher, selector: *Selector, timeout_ns: ?u64) i32 {
         return switch (self.*) {
             inline else => |*watcher| watcher.arm(selector, timeout_ns),
         };
     }
 
-    fn wait(self: *Watcher) Occasion {
+    pub fn wait(self: *LinuxWatcher) Occasion {
         return switch (self.*) {
             inline else => |*watcher| watcher.wait(),
         };
     }
 
-    fn stop(self: *Watcher) void {
+    pub fn stop(self: *LinuxWatcher) void {
         switch (self.*) {
             inline else => |*watcher| watcher.stop(),
         }
@@ -57,10 +67,9 @@ const Watcher = union(enum) {
 
 pub const Bridge = struct {
     watcher: Watcher = undefined,
-    bell: i32 = -1,
-    /// The other end of `bell`, which the host takes before it arms the bridge and closes by itself.
-    host_end: i32 = -1,
-    host_has_end: bool = false,
+    bell: Bell = undefined,
+    /// By then it has taken its end, which it closes by itself.
+    host_has_armed: bool = false,
     thread: os.Thread = undefined,
     /// Also before it is opened.
     closed: bool = true,
@@ -72,26 +81,27 @@ pub const Bridge = struct {
         return self;
     }
 
-    /// Starts the thread.
-    pub fn open(self: *Bridge, selector: *Selector) i32 {
-        var ends: [2]i32 = undefined;
-        var code = os.socketPair(&ends);
+    /// Starts the thread. `host_port`: where the host listens for the bell, if it has to.
+    pub fn open(self: *Bridge, selector: *Selector, host_port: u16) i32 {
+        if (selector.closed) return @intFromEnum(abi.Code.closed);
+        var code = self.bell.open(host_port);
         if (code < 0) return code;
-        self.bell, self.host_end = ends;
-        code = self.watcher.init(selector);
+        code = self.watcher.init(selector, &self.thread);
         if (code >= 0) {
             code = self.thread.start(run, self);
             self.closed = code < 0;
             if (code == 0) return 0;
             self.watcher.deinit();
         }
-        for (ends) |end| _ = os.close(end);
+        self.bell.reclaim();
+        self.bell.close();
         return code;
     }
 
     /// Lets the bell ring once, when the selector has something to report or the time is up (null: never by time).
     pub fn arm(self: *Bridge, selector: *Selector, timeout_ns: ?u64) i32 {
-        self.host_has_end = true;
+        self.host_has_armed = true;
+        if (selector.closed) return @intFromEnum(abi.Code.closed);
         return self.watcher.arm(selector, timeout_ns);
     }
 
@@ -102,29 +112,18 @@ pub const Bridge = struct {
         self.watcher.stop();
         self.thread.join();
         self.watcher.deinit();
-        _ = os.close(self.bell);
+        self.bell.close();
     }
 
     pub fn free(self: *Bridge) void {
-        const host_ended_early = !self.closed and !self.host_has_end;
-        // A host that had taken its end has closed it by now.
-        if (host_ended_early and !isHungUp(self.bell)) _ = os.close(self.host_end);
+        if (!self.closed and !self.host_has_armed) self.bell.reclaim();
         self.close();
         allocator.destroy(self);
     }
 
-    /// Whether the other end is closed.
-    fn isHungUp(bell: i32) bool {
-        var entries = [_]os.PollEntry{.{ .fd = bell, .events = 0, .revents = 0 }};
-        return os.poll(&entries, 0) == 1 and entries[0].revents & os.POLL.HUP != 0;
-    }
-
     fn run(context: ?*anyopaque) callconv(.c) ?*anyopaque {
         const self: *Bridge = @ptrCast(@alignCast(context));
-        while (self.watcher.wait() == .ring) {
-            // A full socket holds a byte that the host has not seen yet; a closed one has no host any more.
-            _ = os.send(self.bell, "!", 0);
-        }
+        while (self.watcher.wait() == .ring) self.bell.ring();
         return null;
     }
 };

@@ -11,7 +11,7 @@ const selectors = @import("selector.zig");
 pub const Selector = selectors.Selector;
 pub const Custody = @import("custody.zig").Custody;
 pub const Resolver = resolver.Resolver;
-pub const Bridge = if (@hasDecl(os, "socketPair")) @import("bridge.zig").Bridge else @import("bridge/absent.zig").Bridge;
+pub const Bridge = @import("bridge.zig").Bridge;
 const event = @import("watch/event.zig");
 pub const EventReference = event.Reference;
 pub const Process = @import("watch/process.zig").Process;
@@ -146,14 +146,16 @@ pub export fn bridge_create() ?*Bridge {
     return .create();
 }
 
-/// Lets it wait for a selector.
-pub export fn bridge_open(bridge: *Bridge, selector: *Selector) i32 {
-    return bridge.open(selector);
+/// Lets it wait for a selector. `host_port`: on Windows, the port of 127.0.0.1 where the host listens for the bell.
+pub export fn bridge_open(bridge: *Bridge, selector: *Selector, host_port: u32) i32 {
+    const port = std.math.cast(u16, host_port) orelse return os.failure(.INVAL);
+    return bridge.open(selector, port);
 }
 
-/// The socket that is rung: a byte comes. Whoever takes it has to close it, and takes it before `bridge_arm`.
+/// The socket that is rung: a byte comes. Whoever takes it has to close it, and takes it before `bridge_arm`. On
+/// Windows, the port from which comes the connection that is rung, for the host to accept.
 pub export fn bridge_host_end(bridge: *const Bridge) i32 {
-    return bridge.host_end;
+    return bridge.bell.host_end;
 }
 
 /// Rings once: when the selector has something to report, or `timeout_ms` (negative: never) are over.

@@ -4,6 +4,7 @@ const builtin = @import("builtin");
 
 comptime {
     _ = @import("test/behaviour.zig");
+    _ = @import("test/bridge.zig");
     _ = @import("test/table.zig");
     _ = @import("test/socket.zig");
     _ = @import("test/resolver.zig");
@@ -11,7 +12,6 @@ comptime {
     if (builtin.os.tag == .windows) {
         _ = @import("test/process_windows.zig");
     } else {
-        _ = @import("test/bridge.zig");
         _ = @import("test/custody.zig");
         _ = @import("test/kqueue.zig");
         _ = @import("test/process.zig");

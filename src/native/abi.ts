@@ -1,6 +1,6 @@
 // Generated from zig-src/abi.zig by `zig build abi`; do not edit.
 
-export const ABI_VERSION = 6;
+export const ABI_VERSION = 7;
 export const EVENT_CAPACITY = 65536;
 export const LOOKUP_ADDRESS_CAPACITY = 32;
 
@@ -175,7 +175,7 @@ export const symbols = {
   selector_wait: { args: ["ptr", "f64", "u32"], returns: "i32" },
   selector_clock: { args: [], returns: "f64" },
   bridge_create: { args: [], returns: "ptr" },
-  bridge_open: { args: ["ptr", "ptr"], returns: "i32" },
+  bridge_open: { args: ["ptr", "ptr", "u32"], returns: "i32" },
   bridge_host_end: { args: ["ptr"], returns: "i32" },
   bridge_arm: { args: ["ptr", "ptr", "f64"], returns: "i32" },
   bridge_close: { args: ["ptr"], returns: "void" },

@@ -1,5 +1,5 @@
 import type { Pointer } from "bun:ffi";
-import type { Socket } from "bun";
+import { AcceptedBell, type Bell, bellOf } from "./bell.ts";
 import { loadLibrary } from "./library.ts";
 import { NativeRecord } from "./memory.ts";
 import { succeeded } from "./socket.ts";
@@ -14,11 +14,11 @@ export interface Bridge {
   close(): void;
 }
 
-/** @internal The bell of the native library: a thread that waits for the selector, and a socket that Bun watches. */
+/** @internal The bridge of the native library: a thread that waits for the selector and rings the bell. */
 export class NativeBridge extends NativeRecord implements Bridge {
   private readonly native = loadLibrary();
   private readonly selector: Pointer;
-  private readonly socket: Socket;
+  private readonly bell: Bell;
   private referenced = true;
   private closed = false;
 
@@ -26,9 +26,12 @@ export class NativeBridge extends NativeRecord implements Bridge {
   constructor(selector: Pointer, ring: () => void) {
     const native = loadLibrary();
     super(native.bridge_create(), native.bridge_free_address());
-    succeeded(native.bridge_open(this.pointer, selector), "pthread_create");
     this.selector = selector;
-    this.socket = connectNow(native.bridge_host_end(this.pointer), ring);
+    const open = (port: number) => {
+      succeeded(native.bridge_open(this.pointer, selector, port), "pthread_create");
+      return native.bridge_host_end(this.pointer);
+    };
+    this.bell = process.platform === "win32" ? new AcceptedBell(open, ring) : bellOf(open(0), ring);
   }
 
   arm(timeoutMs: number): void {
@@ -39,28 +42,14 @@ export class NativeBridge extends NativeRecord implements Bridge {
   setReferenced(referenced: boolean): void {
     if (referenced === this.referenced) return;
     this.referenced = referenced;
-    if (referenced) this.socket.ref();
-    else this.socket.unref();
+    if (referenced) this.bell.ref();
+    else this.bell.unref();
   }
 
   close(): void {
     if (this.closed) return;
     this.closed = true;
     this.native.bridge_close(this.pointer);
-    this.socket.terminate();
+    this.bell.terminate();
   }
-}
-
-/** Lets Bun watch a connected socket, which becomes Bun's; of a descriptor, `open` is called at once. */
-function connectNow(fd: number, onData: () => void): Socket {
-  let socket: Socket | undefined;
-  const handlers = {
-    open(opened: Socket) {
-      socket = opened;
-    },
-    // Without an `error` handler, what `data` throws is an uncaught exception, as it should be.
-    data: onData,
-  };
-  void Bun.connect({ fd, socket: handlers } as unknown as Parameters<typeof Bun.connect>[0]);
-  return socket as unknown as Socket;
 }

@@ -63,9 +63,7 @@ export class NativeSelector implements Selector {
   readonly events: Uint32Array;
   private readonly pointer: Pointer;
   private readonly native = loadLibrary();
-  /** The native library has no bell for Windows yet. */
-  readonly openBridge =
-    process.platform === "win32" ? undefined : (ring: () => void): Bridge => new NativeBridge(this.pointer, ring);
+  readonly openBridge = (ring: () => void): Bridge => new NativeBridge(this.pointer, ring);
 
   /**
    * @throws ValueError for a kind that this platform does not have

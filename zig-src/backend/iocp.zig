@@ -39,6 +39,10 @@ pub const Iocp = struct {
     }
 
     pub fn deinit(self: *Iocp) void {
+        for (self.outdated.items) |watch| {
+            watch.is_outdated = false;
+            self.freeForgotten(watch);
+        }
         for (self.watches.items) |place| {
             if (place) |watch| self.forget(watch);
         }
@@ -72,6 +76,12 @@ pub const Iocp = struct {
             return 0;
         }
         return if (change.after == 0) 0 else self.add(change);
+    }
+
+    /// Begins what the next wait would, for somebody who waits in its stead. What fails is left to that wait to tell.
+    pub fn begin(self: *Iocp, table: *Table) i32 {
+        var nothing: Found = .{ .table = table, .events = &.{} };
+        return self.beginOutdated(&nothing);
     }
 
     pub fn wait(self: *Iocp, table: *Table, events: []abi.Event, timeout_ns: ?u64) i32 {
@@ -214,10 +224,10 @@ pub const Iocp = struct {
         if (interest == 0) return 0;
         if (watch.state == .pending and interest & ~watch.asked != 0) self.cancel(watch);
         // What was cancelled begins with its completion, if one comes.
-        return if (watch.state == .idle) self.begin(watch, interest, found) else 0;
+        return if (watch.state == .idle) self.beginOne(watch, interest, found) else 0;
     }
 
-    fn begin(self: *Iocp, watch: *Watch, interest: u32, found: *Found) i32 {
+    fn beginOne(self: *Iocp, watch: *Watch, interest: u32, found: *Found) i32 {
         const code = watch.source.begin(interest, watch);
         if (code == os.failure(.BADF)) return if (found.addDead(watch)) 0 else code;
         if (code < 0) return code;
@@ -244,7 +254,7 @@ pub const Iocp = struct {
             return false;
         }
         // It told nothing of interest, and is to begin before anybody waits again.
-        const begun = self.begin(watch, interest, found);
+        const begun = self.beginOne(watch, interest, found);
         if (begun < 0) self.outdate(watch);
         return begun == 0;
     }

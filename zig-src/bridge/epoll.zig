@@ -16,7 +16,7 @@ pub const EpollWatcher = struct {
 
     const no_deadline = std.math.maxInt(u64);
 
-    pub fn init(self: *EpollWatcher) i32 {
+    pub fn init(self: *EpollWatcher, _: *Selector, _: *const os.Thread) i32 {
         self.* = .{ .epoll = os.epollCreate(), .timer = os.timerCreate(), .stop_event = os.eventCreate() };
         const code = @min(self.epoll, self.timer, self.stop_event);
         const added = if (code < 0) code else self.addOwn();

@@ -17,7 +17,7 @@ pub const PollWatcher = struct {
     next: std.atomic.Value(?*Snapshot) = .init(null),
     stopping: std.atomic.Value(bool) = .init(false),
 
-    pub fn init(self: *PollWatcher) i32 {
+    pub fn init(self: *PollWatcher, _: *Selector, _: *const os.Thread) i32 {
         self.* = .{ .news = os.eventCreate() };
         return @min(self.news, 0);
     }

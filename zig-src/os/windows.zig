@@ -39,6 +39,7 @@ pub const Completion = readiness.Completion;
 pub const portCreate = readiness.portCreate;
 pub const portPost = readiness.portPost;
 pub const portWait = readiness.portWait;
+pub const portWaitRousably = readiness.portWaitRousably;
 pub const Poll = readiness.Poll;
 pub const PollEvent = readiness.PollEvent;
 pub const pollerOpen = readiness.pollerOpen;
@@ -219,6 +220,24 @@ pub fn connect(descriptor: i32, address: *const sockaddr, length: u32) i32 {
     return if (code == failure(.AGAIN)) failure(.INPROGRESS) else code;
 }
 
+/// A connection to a port of this machine where somebody listens. Also to be accepted later: it blocks no longer than
+/// the system takes to answer.
+pub fn connectLoopback(port: u16) i32 {
+    const failed = startWinsock();
+    if (failed < 0) return failed;
+    const overlapped_and_not_inherited = 0x81;
+    const new = win32.WSASocketW(AF.INET, ws2_32.SOCK.STREAM, IPPROTO.TCP, null, 0, overlapped_and_not_inherited);
+    if (new == win32.invalid_socket) return lastFailure();
+    const address: sockaddr.in = .{
+        .port = std.mem.nativeToBig(u16, port),
+        .addr = std.mem.nativeToBig(u32, 0x7f00_0001),
+    };
+    if (win32.connect(new, @ptrCast(&address), @sizeOf(sockaddr.in)) == 0) return prepared(new);
+    const code = lastFailure();
+    _ = win32.closesocket(new);
+    return code;
+}
+
 pub fn accept(descriptor: i32, address: *sockaddr, length: *u32, inheritable: bool) i32 {
     const new = win32.accept(socketOf(descriptor), address, @ptrCast(length));
     if (new == win32.invalid_socket) {
@@ -320,7 +339,9 @@ pub const Thread = struct {
 
     /// Returns 0 or a negative code. The thread runs until `run` returns; then `join` it, unless it was detached.
     pub fn start(self: *Thread, run: *const win32.ThreadFunction, context: ?*anyopaque) i32 {
-        self.handle = win32.CreateThread(null, 0, run, context, 0, null) orelse return lastFailure();
+        // It grows; what it begins with is charged at once, and is 2 MiB by default in Bun's executable.
+        const initial_stack = 64 << 10;
+        self.handle = win32.CreateThread(null, initial_stack, run, context, 0, null) orelse return lastFailure();
         return 0;
     }
 
@@ -332,6 +353,20 @@ pub const Thread = struct {
     pub fn detach(self: Thread) void {
         _ = win32.CloseHandle(self.handle);
     }
+
+    /// Sleeps until it is roused, or was before.
+    pub fn rest() void {
+        _ = win32.SleepEx(win32.infinite, alertable);
+    }
+
+    /// Ends the rest of the thread or its `portWaitRousably`, or the next one.
+    pub fn rouse(self: Thread) i32 {
+        return if (win32.QueueUserAPC(onRoused, self.handle, 0) != 0) 0 else lastFailure();
+    }
+
+    const alertable = 1;
+
+    fn onRoused(_: usize) callconv(.winapi) void {}
 };
 
 pub const addrinfo = win32.addrinfo;

@@ -422,12 +422,19 @@ fn Suite(comptime backend: abi.Backend) type {
         }
 
         test "selectors leak no descriptor" {
+            const event = os.eventCreate();
+            defer _ = os.close(event);
+            // Else Windows would open some of its own for whom waits.
+            try expect(os.eventRaise(event) >= 0);
             const before = try support.descriptorMark();
-            for (0..50) |_| {
+            for (0..50) |i| {
                 const subject: Subject = try .init(backend);
+                _ = try subject.register(event, support.read);
+                if (i % 2 == 0) try expectEqual(1, (try subject.wait(1000)).len);
                 subject.deinit();
             }
-            try expectEqual(before, try support.descriptorMark());
+            // An earlier test's threads may have ended as well.
+            try expect(try support.descriptorMark() <= before);
         }
 
         test "signals do not shorten a wait" {

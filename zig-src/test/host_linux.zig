@@ -52,6 +52,25 @@ pub const SocketPair = struct {
     }
 };
 
+/// Whom a bell rings.
+pub const BellHost = struct {
+    port: u16 = 0,
+
+    pub fn init() !BellHost {
+        return .{};
+    }
+
+    /// The descriptor that is rung.
+    pub fn take(_: BellHost, host_end: i32) !i32 {
+        return host_end;
+    }
+};
+
+pub fn becomesReadable(descriptor: i32, timeout_ms: u32) bool {
+    var entries = [_]os.PollEntry{.{ .fd = descriptor, .events = os.POLL.IN, .revents = 0 }};
+    return os.poll(&entries, @as(u64, timeout_ms) * std.time.ns_per_ms) == 1;
+}
+
 /// Counts a signal instead of what the process did with it before.
 pub fn SignalCount(comptime signal: std.posix.SIG) type {
     return struct {

@@ -9,47 +9,93 @@ const descriptors = @import("../os/windows/descriptor.zig");
 
 pub const any_backend: abi.Backend = .iocp;
 
+/// A socket that listens on a port of its own.
+const Listener = struct {
+    socket: i32,
+    address: abi.Address,
+
+    fn init() !Listener {
+        const listener = try openStream();
+        errdefer _ = os.close(listener);
+        var address: abi.Address = .{ .domain = @intFromEnum(abi.Domain.inet), .length = 4 };
+        address.bytes[0..4].* = .{ 127, 0, 0, 1 };
+        _ = try opened(socket.bind(listener, &address));
+        _ = try opened(os.listen(listener, 1));
+        _ = try opened(socket.localAddress(listener, &address));
+        return .{ .socket = listener, .address = address };
+    }
+
+    fn deinit(self: Listener) void {
+        _ = os.close(self.socket);
+    }
+
+    fn accept(self: Listener, peer: *abi.Address) !i32 {
+        while (true) {
+            const code = socket.accept(self.socket, peer, false);
+            if (code != os.failure(.AGAIN)) return opened(code);
+            os.yield();
+        }
+    }
+};
+
+fn openStream() !i32 {
+    return opened(socket.open(@intFromEnum(abi.Domain.inet), @intFromEnum(abi.SocketType.stream), 0, false));
+}
+
+fn opened(code: i32) !i32 {
+    return if (code < 0) error.NoSocket else code;
+}
+
 /// Two sockets that are connected with each other.
 pub const SocketPair = struct {
     ends: [2]i32,
 
     pub fn init() !SocketPair {
-        const stream = @intFromEnum(abi.SocketType.stream);
-        const inet = @intFromEnum(abi.Domain.inet);
-        const listener = try opened(socket.open(inet, stream, 0, false));
-        defer _ = os.close(listener);
-        var address: abi.Address = .{ .domain = inet, .length = 4 };
-        address.bytes[0..4].* = .{ 127, 0, 0, 1 };
-        _ = try opened(socket.bind(listener, &address));
-        _ = try opened(os.listen(listener, 1));
-        _ = try opened(socket.localAddress(listener, &address));
-        const client = try opened(socket.open(inet, stream, 0, false));
+        const listener: Listener = try .init();
+        defer listener.deinit();
+        const client = try openStream();
         errdefer _ = os.close(client);
-        const code = socket.connect(client, &address);
+        const code = socket.connect(client, &listener.address);
         if (code < 0 and code != os.failure(.INPROGRESS)) return error.NoConnection;
-        const server = try accepted(listener);
+        var peer: abi.Address = undefined;
+        const server = try listener.accept(&peer);
         errdefer _ = os.close(server);
-        while (socket.peerAddress(client, &address) == os.failure(.NOTCONN)) os.yield();
+        while (socket.peerAddress(client, &peer) == os.failure(.NOTCONN)) os.yield();
         return .{ .ends = .{ client, server } };
     }
 
     pub fn deinit(self: SocketPair) void {
         for (self.ends) |end| _ = os.close(end);
     }
+};
 
-    fn opened(code: i32) !i32 {
-        return if (code < 0) error.NoSocket else code;
+/// Whom a bell rings.
+pub const BellHost = struct {
+    listener: Listener,
+    port: u16,
+
+    pub fn init() !BellHost {
+        const listener: Listener = try .init();
+        return .{ .listener = listener, .port = @intCast(listener.address.port) };
     }
 
-    fn accepted(listener: i32) !i32 {
+    /// The descriptor that is rung.
+    pub fn take(self: BellHost, host_end: i32) !i32 {
+        defer self.listener.deinit();
         var peer: abi.Address = undefined;
-        while (true) {
-            const code = socket.accept(listener, &peer, false);
-            if (code != os.failure(.AGAIN)) return opened(code);
-            os.yield();
-        }
+        const taken = try self.listener.accept(&peer);
+        try std.testing.expectEqual(host_end, @as(i32, @intCast(peer.port)));
+        return taken;
     }
 };
+
+pub fn becomesReadable(descriptor: i32, timeout_ms: u32) bool {
+    const readable = 0x0300;
+    var entry: PollEntry = .{ .socket = descriptors.socketOf(descriptor), .events = readable };
+    return WSAPoll(@ptrCast(&entry), 1, @intCast(timeout_ms)) == 1;
+}
+
+const PollEntry = extern struct { socket: win32.SOCKET, events: i16, revents: i16 = 0 };
 
 /// Sockets, since nothing else can be waited for in one direction.
 pub const Pipe = struct {
@@ -144,3 +190,4 @@ pub fn shutdownWriting(descriptor: i32) void {
 
 extern "kernel32" fn CreateFileW([*:0]const u16, u32, u32, ?*anyopaque, u32, u32, ?win32.HANDLE) callconv(.winapi) win32.HANDLE;
 extern "ws2_32" fn WSADuplicateSocketW(win32.SOCKET, u32, *win32.ProtocolInfo) callconv(.winapi) c_int;
+extern "ws2_32" fn WSAPoll([*]PollEntry, u32, ms: c_int) callconv(.winapi) c_int;

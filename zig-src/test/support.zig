@@ -12,6 +12,8 @@ const host = switch (builtin.os.tag) {
 
 pub const Pipe = host.Pipe;
 pub const SocketPair = host.SocketPair;
+pub const BellHost = host.BellHost;
+pub const becomesReadable = host.becomesReadable;
 pub const SignalCount = host.SignalCount;
 pub const duplicate = host.duplicate;
 pub const openIdleAt = host.openIdleAt;

@@ -10,10 +10,12 @@ const handleOf = descriptors.handleOf;
 pub const Completion = win32.Completion;
 
 pub fn portCreate() i32 {
-    return descriptors.waitableOf(win32.CreateIoCompletionPort(win32.invalid_handle, null, 0, 1));
+    // A thread that has taken something and goes on running keeps no other one, of so many, from what comes next.
+    const running_threads = 2;
+    return descriptors.waitableOf(win32.CreateIoCompletionPort(win32.invalid_handle, null, 0, running_threads));
 }
 
-pub fn portPost(port: i32, context: *anyopaque) i32 {
+pub fn portPost(port: i32, context: ?*anyopaque) i32 {
     const is_posted = win32.PostQueuedCompletionStatus(handleOf(port), 0, 0, context) != 0;
     return if (is_posted) 0 else descriptors.lastFailure();
 }
@@ -21,6 +23,15 @@ pub fn portPost(port: i32, context: *anyopaque) i32 {
 /// How many completions there are, in the order in which they came; 0 when there was none in time. How precisely the
 /// time is kept is up to Windows, whose clock may tick as rarely as every 16 ms.
 pub fn portWait(port: i32, completions: []Completion, timeout_ns: ?u64) i32 {
+    return takeFrom(port, completions, timeout_ns, false);
+}
+
+/// As `portWait`; EINTR when the thread was roused.
+pub fn portWaitRousably(port: i32, completions: []Completion, timeout_ns: ?u64) i32 {
+    return takeFrom(port, completions, timeout_ns, true);
+}
+
+fn takeFrom(port: i32, completions: []Completion, timeout_ns: ?u64, is_alertable: bool) i32 {
     const timeout = if (timeout_ns) |ns| relativeTime(ns) else null;
     var count: u32 = 0;
     const status = win32.NtRemoveIoCompletionEx(
@@ -29,11 +40,12 @@ pub fn portWait(port: i32, completions: []Completion, timeout_ns: ?u64) i32 {
         @intCast(completions.len),
         &count,
         if (timeout) |*t| t else null,
-        0,
+        @intFromBool(is_alertable),
     );
     return switch (status) {
         .success => @intCast(count),
         .timeout => 0,
+        .user_apc => failure(.INTR),
         else => failureOf(status),
     };
 }

@@ -15,6 +15,7 @@ pub const infinite: u32 = 0xffff_ffff;
 /// A status of NT: an error when it is 0xc000_0000 or above.
 pub const Status = enum(u32) {
     success = 0,
+    user_apc = 0xc0,
     timeout = 0x102,
     pending = 0x103,
     invalid_handle = 0xc000_0008,
@@ -66,6 +67,7 @@ pub const ProtocolInfo = extern struct {
 pub const INFINITE = 0xffff_ffff;
 
 pub const ThreadFunction = fn (?*anyopaque) callconv(.c) ?*anyopaque;
+pub const ApcFunction = fn (usize) callconv(.winapi) void;
 pub const WaitCallback = fn (?*anyopaque, u8) callconv(.winapi) void;
 
 pub extern "kernel32" fn CloseHandle(?HANDLE) callconv(.winapi) BOOL;
@@ -81,10 +83,12 @@ pub extern "kernel32" fn GetProcessId(HANDLE) callconv(.winapi) u32;
 pub extern "kernel32" fn GetStdHandle(u32) callconv(.winapi) ?HANDLE;
 pub extern "kernel32" fn OpenProcess(access: u32, inherit: BOOL, pid: u32) callconv(.winapi) ?HANDLE;
 pub extern "kernel32" fn PostQueuedCompletionStatus(?HANDLE, u32, key: usize, context: ?*anyopaque) callconv(.winapi) BOOL;
+pub extern "kernel32" fn QueueUserAPC(*const ApcFunction, HANDLE, usize) callconv(.winapi) u32;
 pub extern "kernel32" fn RegisterWaitForSingleObject(*?HANDLE, HANDLE, *const WaitCallback, ?*anyopaque, ms: u32, flags: u32) callconv(.winapi) BOOL;
 pub extern "kernel32" fn SetEvent(?HANDLE) callconv(.winapi) BOOL;
 pub extern "kernel32" fn SetFileCompletionNotificationModes(HANDLE, u8) callconv(.winapi) BOOL;
 pub extern "kernel32" fn SetHandleInformation(?HANDLE, mask: u32, flags: u32) callconv(.winapi) BOOL;
+pub extern "kernel32" fn SleepEx(ms: u32, alertable: BOOL) callconv(.winapi) u32;
 pub extern "kernel32" fn SwitchToThread() callconv(.winapi) BOOL;
 pub extern "kernel32" fn UnregisterWaitEx(HANDLE, event: ?HANDLE) callconv(.winapi) BOOL;
 pub extern "kernel32" fn WaitForSingleObject(?HANDLE, ms: u32) callconv(.winapi) u32;
