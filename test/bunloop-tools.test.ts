@@ -8,6 +8,7 @@ import { importPath } from "./children.ts";
 import { DESCRIPTOR_TOLERANCE, descriptorCount, isWindows, isWine } from "./descriptors.ts";
 import { type Transcript, transcriptOf } from "./example-process.ts";
 import { removeFolder } from "./folders.ts";
+import { isQemu } from "./qemu.ts";
 
 /** What the stack seems to point at is not collected. */
 const NOT_COLLECTED = 6;
@@ -73,7 +74,7 @@ describe.each([...backends])("%s", (selector) => {
     onTestFinished(() => removeFolder(cwd));
     for (const [name, text] of Object.entries(files)) writeFileSync(join(cwd, name), text);
     const command = [process.execPath, "test", ...flags];
-    const { stdout, stderr, exitCode } = Bun.spawnSync(command, { cwd, env, timeout: 20_000 });
+    const { stdout, stderr, exitCode } = Bun.spawnSync(command, { cwd, env, timeout: 60_000 });
     return { output: `${stdout}${stderr}`, exitCode };
   }
 
@@ -198,9 +199,9 @@ describe.each([...backends])("%s", (selector) => {
   }
 
   test.each([
-    ["--hot", 40],
-    // Fewer under Wine, where Bun takes half a second to start.
-    ["--watch", isWine ? 8 : 20],
+    // Fewer where Bun takes half a second or more to start.
+    ["--hot", isQemu ? 8 : 40],
+    ["--watch", isWine || isQemu ? 8 : 20],
   ] as const)(
     "bun %s: %p reloads leave nothing behind",
     async (flag, last) => {
@@ -223,6 +224,6 @@ describe.each([...backends])("%s", (selector) => {
       await program.output.until(new RegExp(`signal in ${last}\\.`));
       expect(program.output.text.match(/signal in/g)?.length).toBe(1);
     },
-    20_000,
+    isQemu ? 120_000 : 20_000,
   );
 });

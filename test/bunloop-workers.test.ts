@@ -5,12 +5,13 @@ import { EXIT_CODE } from "./bunloop-worker.ts";
 import type { Manner, Report } from "./bunloop-worker-driver.ts";
 import { importPath, runScript, withoutWine } from "./children.ts";
 import { DESCRIPTOR_TOLERANCE } from "./descriptors.ts";
+import { isQemu } from "./qemu.ts";
 
-/** How many Workers of each kind. Fewer under Wine, where each takes half a second. */
-const [TERMINATED, OPENING, ENDING, EXITING] = isWine ? [40, 24, 24, 10] : [500, 200, 250, 50];
+/** How many Workers of each kind. Fewer where each takes half a second or more. */
+const [TERMINATED, OPENING, ENDING, EXITING] = isWine || isQemu ? [40, 24, 24, 10] : [500, 200, 250, 50];
 
 /** Many Workers take their time. */
-const RUN_MS = 90_000;
+const RUN_MS = isQemu ? 240_000 : 90_000;
 
 /** Messages go each millisecond; a busy machine may stop the whole process for a while. */
 const LONGEST_SILENCE_MS = 1000;
