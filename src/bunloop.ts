@@ -47,19 +47,21 @@ export class BunLoop {
   wake(): void {
     if (this.awake || this.stopped) return;
     this.awake = true;
-    queueMicrotask(this.planTurn);
+    queueMicrotask(this.look);
   }
 
   /** A blocking call may have done all there was to do. An immediate costs a program that ends then a millisecond. */
-  private readonly planTurn = (): void => {
+  private readonly look = (): void => {
     if (this.stopped) return;
-    if (!this.driven.hasPendingOperations()) {
-      this.rest();
-      return;
-    }
+    if (this.driven.hasPendingOperations()) this.scheduleTurn();
+    else this.rest();
+  };
+
+  private scheduleTurn(): void {
+    this.awake = true;
     this.immediate = setImmediate(this.turn);
     if (!this.referenced) this.immediate.unref();
-  };
+  }
 
   /** Whether pending operations keep the process alive. */
   setReferenced(referenced: boolean): void {
@@ -120,7 +122,7 @@ export class BunLoop {
     }
     const idleMs = this.driven.idleTime();
     if (isBusy || idleMs === 0) {
-      this.wake();
+      this.scheduleTurn();
       return;
     }
     this.bridge ??= this.driven.openBridge(this.turn);

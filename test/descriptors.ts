@@ -19,10 +19,10 @@ import { join } from "node:path";
 import { type AsyncFD, bindAddr, getLocalAddr, register, SockAddr } from "../src/index.ts";
 import { Domain, Option, SocketType } from "../src/native/abi.ts";
 import { custody } from "../src/native/custody.ts";
-import { socket as native, succeeded } from "../src/native/socket.ts";
+import { isWindows, socket as native, succeeded } from "../src/native/socket.ts";
 import { handlesOf } from "./windows-process.ts";
 
-export const isWindows = process.platform === "win32";
+export { isWindows };
 
 const windows = isWindows ? openWindows() : undefined;
 

@@ -94,7 +94,7 @@ pub const Bridge = struct {
             self.watcher.deinit();
         }
         self.bell.reclaim();
-        self.bell.close();
+        _ = os.close(self.bell.end);
         return code;
     }
 
@@ -112,7 +112,7 @@ pub const Bridge = struct {
         self.watcher.stop();
         self.thread.join();
         self.watcher.deinit();
-        self.bell.close();
+        _ = os.close(self.bell.end);
     }
 
     pub fn free(self: *Bridge) void {
@@ -123,7 +123,10 @@ pub const Bridge = struct {
 
     fn run(context: ?*anyopaque) callconv(.c) ?*anyopaque {
         const self: *Bridge = @ptrCast(@alignCast(context));
-        while (self.watcher.wait() == .ring) self.bell.ring();
+        while (self.watcher.wait() == .ring) {
+            // A full socket holds a byte that the host has not seen yet; a closed one has no host any more.
+            _ = os.send(self.bell.end, "!", 0);
+        }
         return null;
     }
 };

@@ -51,19 +51,24 @@ pub export fn selector_backends() u32 {
 // What owns resources of the system begins empty: JavaScript has it freed with an array buffer of its own before it
 // is opened. A Worker may be terminated between any two of its calls.
 
+/// What JavaScript passes as the deallocator of that array buffer, with the record as its context: see the functions
+/// `_free_address`.
+fn Deallocator(comptime Record: type) type {
+    return struct {
+        fn free(_: ?*anyopaque, context: ?*anyopaque) callconv(.c) void {
+            const record: *Record = @ptrCast(@alignCast(context orelse return));
+            record.free();
+        }
+    };
+}
+
 /// null when there is no memory, as of every `_create`.
 pub export fn custody_create() ?*Custody {
     return .create();
 }
 
-/// The deallocator of the array buffer that JavaScript makes of it; the context is the custody.
-pub export fn custody_free(_: ?*anyopaque, context: ?*anyopaque) void {
-    const custody: *Custody = @ptrCast(@alignCast(context orelse return));
-    custody.free();
-}
-
 pub export fn custody_free_address() ?*const anyopaque {
-    return &custody_free;
+    return &Deallocator(Custody).free;
 }
 
 pub export fn selector_create() ?*Selector {
@@ -75,7 +80,7 @@ pub export fn selector_open(selector: *Selector, backend: u32) i32 {
     return selector.open(which);
 }
 
-/// `abi.event_capacity` events, of which the last wait filled the first. Lives until `selector_free`.
+/// `abi.event_capacity` events, of which the last wait filled the first. Lives until the selector is freed.
 pub export fn selector_events(selector: *Selector) [*]abi.Event {
     return selector.events;
 }
@@ -89,14 +94,8 @@ pub export fn selector_abandon(selector: *Selector) void {
     selector.abandon();
 }
 
-/// The deallocator of the array buffer that JavaScript makes of the events; the context is the selector.
-pub export fn selector_free(_: ?*anyopaque, context: ?*anyopaque) void {
-    const selector: *Selector = @ptrCast(@alignCast(context orelse return));
-    selector.free();
-}
-
 pub export fn selector_free_address() ?*const anyopaque {
-    return &selector_free;
+    return &Deallocator(Selector).free;
 }
 
 pub export fn selector_descriptor(selector: *Selector) i32 {
@@ -167,14 +166,8 @@ pub export fn bridge_close(bridge: *Bridge) void {
     bridge.close();
 }
 
-/// As `selector_free`, of a bridge.
-pub export fn bridge_free(_: ?*anyopaque, context: ?*anyopaque) void {
-    const bridge: *Bridge = @ptrCast(@alignCast(context orelse return));
-    bridge.free();
-}
-
 pub export fn bridge_free_address() ?*const anyopaque {
-    return &bridge_free;
+    return &Deallocator(Bridge).free;
 }
 
 /// `path`: NUL-terminated. `flags`: of open(2). On Linux only.
@@ -313,14 +306,8 @@ pub export fn resolver_close(self: *Resolver) void {
     self.close();
 }
 
-/// The deallocator of the array buffer that JavaScript makes of the resolver, which is the context.
-pub export fn resolver_free(_: ?*anyopaque, context: ?*anyopaque) void {
-    const self: *Resolver = @ptrCast(@alignCast(context orelse return));
-    self.free();
-}
-
 pub export fn resolver_free_address() ?*const anyopaque {
-    return &resolver_free;
+    return &Deallocator(Resolver).free;
 }
 
 pub export fn resolve_now(
@@ -371,14 +358,8 @@ pub export fn event_release(reference: *EventReference) void {
     reference.release();
 }
 
-/// The deallocator of the array buffer that JavaScript makes of a reference; the context is the reference.
-pub export fn event_free(_: ?*anyopaque, context: ?*anyopaque) void {
-    const reference: *EventReference = @ptrCast(@alignCast(context orelse return));
-    reference.free();
-}
-
 pub export fn event_free_address() ?*const anyopaque {
-    return &event_free;
+    return &Deallocator(EventReference).free;
 }
 
 pub export fn process_create() ?*Process {
@@ -401,14 +382,8 @@ pub export fn process_close(process: *Process) void {
     process.close();
 }
 
-/// As `event_free`, of a process.
-pub export fn process_free(_: ?*anyopaque, context: ?*anyopaque) void {
-    const process: *Process = @ptrCast(@alignCast(context orelse return));
-    process.free();
-}
-
 pub export fn process_free_address() ?*const anyopaque {
-    return &process_free;
+    return &Deallocator(Process).free;
 }
 
 pub export fn signal_create() ?*SignalWatch {
@@ -432,14 +407,8 @@ pub export fn signal_close(watch: *SignalWatch) void {
     watch.close();
 }
 
-/// As `event_free`, of a signal's watch.
-pub export fn signal_free(_: ?*anyopaque, context: ?*anyopaque) void {
-    const watch: *SignalWatch = @ptrCast(@alignCast(context orelse return));
-    watch.free();
-}
-
 pub export fn signal_free_address() ?*const anyopaque {
-    return &signal_free;
+    return &Deallocator(SignalWatch).free;
 }
 
 fn question(name: ?[*]const u8, length: u64, domain: u32, socket_type: u32, protocol: u32) resolver.Question {

@@ -1,6 +1,6 @@
 // Generated from zig-src/abi.zig by `zig build abi`; do not edit.
 
-export const ABI_VERSION = 7;
+export const ABI_VERSION = 8;
 export const EVENT_CAPACITY = 65536;
 export const LOOKUP_ADDRESS_CAPACITY = 32;
 
@@ -159,14 +159,12 @@ export const symbols = {
   abi_struct_size: { args: ["u32"], returns: "u32" },
   selector_backends: { args: [], returns: "u32" },
   custody_create: { args: [], returns: "ptr" },
-  custody_free: { args: ["ptr", "ptr"], returns: "void" },
   custody_free_address: { args: [], returns: "ptr" },
   selector_create: { args: [], returns: "ptr" },
   selector_open: { args: ["ptr", "u32"], returns: "i32" },
   selector_events: { args: ["ptr"], returns: "ptr" },
   selector_close: { args: ["ptr"], returns: "void" },
   selector_abandon: { args: ["ptr"], returns: "void" },
-  selector_free: { args: ["ptr", "ptr"], returns: "void" },
   selector_free_address: { args: [], returns: "ptr" },
   selector_descriptor: { args: ["ptr"], returns: "i32" },
   selector_register: { args: ["ptr", "ptr", "i32", "u32", "buffer"], returns: "i32" },
@@ -179,7 +177,6 @@ export const symbols = {
   bridge_host_end: { args: ["ptr"], returns: "i32" },
   bridge_arm: { args: ["ptr", "ptr", "f64"], returns: "i32" },
   bridge_close: { args: ["ptr"], returns: "void" },
-  bridge_free: { args: ["ptr", "ptr"], returns: "void" },
   bridge_free_address: { args: [], returns: "ptr" },
   file_open: { args: ["ptr", "buffer", "buffer_length", "u32", "u32"], returns: "i32" },
   descriptor_close: { args: ["ptr", "i32"], returns: "i32" },
@@ -206,7 +203,6 @@ export const symbols = {
   resolver_start: { args: ["ptr", "buffer", "buffer_length", "u32", "u32", "u32", "u32"], returns: "i32" },
   resolver_take: { args: ["ptr", "buffer"], returns: "i32" },
   resolver_close: { args: ["ptr"], returns: "void" },
-  resolver_free: { args: ["ptr", "ptr"], returns: "void" },
   resolver_free_address: { args: [], returns: "ptr" },
   resolve_now: { args: ["buffer", "buffer_length", "u32", "u32", "u32", "buffer"], returns: "i32" },
   resolve_error_text: { args: ["i32"], returns: "cstring" },
@@ -217,20 +213,17 @@ export const symbols = {
   event_trigger: { args: ["u32", "u32"], returns: "i32" },
   event_take: { args: ["u32", "u32"], returns: "i32" },
   event_release: { args: ["ptr"], returns: "void" },
-  event_free: { args: ["ptr", "ptr"], returns: "void" },
   event_free_address: { args: [], returns: "ptr" },
   process_create: { args: [], returns: "ptr" },
   process_open: { args: ["ptr", "i32"], returns: "i32" },
   process_descriptor: { args: ["ptr"], returns: "i32" },
   process_status: { args: ["ptr", "buffer"], returns: "i32" },
   process_close: { args: ["ptr"], returns: "void" },
-  process_free: { args: ["ptr", "ptr"], returns: "void" },
   process_free_address: { args: [], returns: "ptr" },
   signal_create: { args: [], returns: "ptr" },
   signal_open: { args: ["ptr", "i32"], returns: "i32" },
   signal_descriptor: { args: ["ptr"], returns: "i32" },
   signal_take: { args: ["ptr"], returns: "i32" },
   signal_close: { args: ["ptr"], returns: "void" },
-  signal_free: { args: ["ptr", "ptr"], returns: "void" },
   signal_free_address: { args: [], returns: "ptr" },
 } as const;

@@ -2,7 +2,7 @@ import type { Pointer } from "bun:ffi";
 import { AcceptedBell, type Bell, bellOf } from "./bell.ts";
 import { loadLibrary } from "./library.ts";
 import { NativeRecord } from "./memory.ts";
-import { succeeded } from "./socket.ts";
+import { isWindows, succeeded } from "./socket.ts";
 
 /** Lets Bun's loop wait for a selector: `ring` is called there once after each {@link Bridge.arm}. */
 export interface Bridge {
@@ -31,7 +31,7 @@ export class NativeBridge extends NativeRecord implements Bridge {
       succeeded(native.bridge_open(this.pointer, selector, port), "pthread_create");
       return native.bridge_host_end(this.pointer);
     };
-    this.bell = process.platform === "win32" ? new AcceptedBell(open, ring) : bellOf(open(0), ring);
+    this.bell = isWindows ? new AcceptedBell(open, ring) : bellOf(open(0), ring);
   }
 
   arm(timeoutMs: number): void {

@@ -34,15 +34,6 @@ pub const Bell = struct {
         return std.mem.bigToNative(u16, address.port);
     }
 
-    pub fn ring(self: *Bell) void {
-        // A full socket holds a byte that the host has not seen yet; a closed one has no host any more.
-        _ = os.send(self.end, "!", 0);
-    }
-
-    pub fn close(self: *Bell) void {
-        _ = os.close(self.end);
-    }
-
     /// The host's end is none of ours at any time.
     pub fn reclaim(_: *Bell) void {}
 };

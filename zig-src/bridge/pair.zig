@@ -13,15 +13,6 @@ pub const Bell = struct {
         return code;
     }
 
-    pub fn ring(self: *Bell) void {
-        // A full socket holds a byte that the host has not seen yet; a closed one has no host any more.
-        _ = os.send(self.end, "!", 0);
-    }
-
-    pub fn close(self: *Bell) void {
-        _ = os.close(self.end);
-    }
-
     /// Closes the host's end as well, when nobody has come for it. A host that had has closed it by now.
     pub fn reclaim(self: *Bell) void {
         if (!isHungUp(self.end)) _ = os.close(self.host_end);
