@@ -7,6 +7,7 @@ const root = join(import.meta.dir, "..");
 /** Text that arrives bit by bit, and those who wait for something in it. */
 export class Transcript {
   text = "";
+  private linesEnd = 0;
   private ended = false;
   private wake = Promise.withResolvers<void>();
 
@@ -25,17 +26,33 @@ export class Transcript {
       const match = this.text.match(pattern);
       if (match !== null) return match;
       if (this.ended) throw new Error(`ended without ${pattern}:\n${this.text}`);
-      this.wake = Promise.withResolvers();
-      await this.wake.promise;
+      await this.change();
+    }
+  }
+
+  /** The line after the one that was given last; undefined at the end. */
+  async nextLine(): Promise<string | undefined> {
+    for (;;) {
+      const end = this.text.indexOf("\n", this.linesEnd);
+      if (end >= 0) {
+        const line = this.text.slice(this.linesEnd, end);
+        this.linesEnd = end + 1;
+        if (withoutWine(`${line}\n`) !== "") return line;
+        continue;
+      }
+      if (this.ended) return undefined;
+      await this.change();
     }
   }
 
   async all(): Promise<string> {
-    while (!this.ended) {
-      this.wake = Promise.withResolvers();
-      await this.wake.promise;
-    }
+    while (!this.ended) await this.change();
     return withoutWine(this.text);
+  }
+
+  private change(): Promise<void> {
+    this.wake = Promise.withResolvers();
+    return this.wake.promise;
   }
 }
 
