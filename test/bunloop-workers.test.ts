@@ -8,7 +8,7 @@ import { DESCRIPTOR_TOLERANCE } from "./descriptors.ts";
 import { isQemu } from "./qemu.ts";
 
 /** How many Workers of each kind. Fewer where each takes half a second or more. */
-const [TERMINATED, OPENING, ENDING, EXITING] = isWine || isQemu ? [40, 24, 24, 10] : [500, 200, 250, 50];
+const [TERMINATED, OPENING, ENDING, EXITING] = isWine || isQemu ? [40, 24, 24, 10] : [500, 400, 250, 50];
 
 /** Many Workers take their time. */
 const RUN_MS = isQemu ? 240_000 : 90_000;
