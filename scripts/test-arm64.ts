@@ -19,8 +19,11 @@ installPackages("qemu-user-static", "libc6-arm64-cross", "libstdc++6-arm64-cross
 const built = cacheFolder("arm64");
 runZig("-Dtarget=aarch64-linux", "--prefix", built);
 const bun = installBun("linux-aarch64");
-await runSuite(["unshare", "--map-root-user", "--mount", "sh", "-c", REGISTER, "sh", bun], {
+const command = ["unshare", "--map-root-user", "--mount", "sh", "-c", REGISTER, "sh", bun];
+const env = {
   ASYNCDISPATCH_LIBRARY: join(built, "lib/libasyncdispatch.so"),
   ASYNCDISPATCH_TEST_EMULATOR: "qemu",
   QEMU_LD_PREFIX: SYSTEM_ROOT,
-});
+};
+// All takes ten times as long or more.
+await runSuite(command, env, ["--parallel=2", "--timeout=60000"]);

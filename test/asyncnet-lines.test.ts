@@ -202,17 +202,21 @@ onEachBackend(() => {
     }
   });
 
-  test.skipIf(isWindows).each([
-    ["nc", "printf 'one\\ntwo\\r\\n\\nthree' | nc -N 127.0.0.1 $0"],
-    ["Python's makefile", `printf 'one\\ntwo\\r\\n\\nthree' | python3 -c '${PYTHON_CLIENT}' $0`],
-  ])("a line protocol is spoken with %s (skipped on Windows, where there is none)", async (_name, command) => {
-    const { listener, port } = server();
-    const child = Bun.spawn(["sh", "-c", command, String(port)], { stdin: "ignore", stdout: "pipe" });
-    const client = own(waitFor(listener.accept()));
-    const served = serveLines(client);
-    asyncCheck(served);
-    waitFor(served, 15_000);
-    expect(await child.stdout.text()).toBe("ONE\r\nTWO\r\n\r\n\r\nTHREE\r\n");
-    expect(await child.exited).toBe(0);
-  });
+  for (const [name, tool, command] of [
+    ["nc", "nc", "nc -N 127.0.0.1 $0"],
+    ["Python's makefile", "python3", `python3 -c '${PYTHON_CLIENT}' $0`],
+  ] as const) {
+    const isMissing = isWindows || Bun.which(tool) === null;
+    test.skipIf(isMissing)(`a line protocol is spoken with ${name} (skipped without ${tool})`, async () => {
+      const { listener, port } = server();
+      const said = `printf 'one\\ntwo\\r\\n\\nthree' | ${command}`;
+      const child = Bun.spawn(["sh", "-c", said, String(port)], { stdin: "ignore", stdout: "pipe" });
+      const client = own(waitFor(listener.accept()));
+      const served = serveLines(client);
+      asyncCheck(served);
+      waitFor(served, 15_000);
+      expect(await child.stdout.text()).toBe("ONE\r\nTWO\r\n\r\n\r\nTHREE\r\n");
+      expect(await child.exited).toBe(0);
+    });
+  }
 });

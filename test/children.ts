@@ -1,5 +1,6 @@
 import { join } from "node:path";
 import { isWindows } from "./descriptors.ts";
+import { isQemu } from "./qemu.ts";
 
 const root = join(import.meta.dir, "..");
 
@@ -35,7 +36,7 @@ export function runScript(script: string, flags: string[] = [], env: Record<stri
   const { stdout, stderr, exitCode } = Bun.spawnSync([process.execPath, ...flags, "-e", script], {
     cwd: root,
     env: { ...process.env, ...env },
-    timeout: 15_000,
+    timeout: isQemu ? 60_000 : 15_000,
   });
   return { stdout: stdout.toString().trim(), stderr: withoutWine(stderr).trim(), exitCode };
 }
