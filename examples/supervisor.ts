@@ -40,8 +40,10 @@ function stop(name: string): boolean {
   return false;
 }
 
-function describe({ exitCode, signal }: ProcessExit): string {
-  return signal === null ? `with code ${exitCode}` : `by ${signal}`;
+/** Before Linux 6.15, the system may tell only Bun how a child ended, which has waited for it in its own loop. */
+function describe(child: Bun.Subprocess, { exitCode, signal }: ProcessExit): string {
+  const name = signal ?? child.signalCode;
+  return name === null ? `with code ${exitCode ?? child.exitCode}` : `by ${name}`;
 }
 
 const supervise = async(function* () {
@@ -54,7 +56,7 @@ const supervise = async(function* () {
     try {
       current = exit;
       const how = yield* exit;
-      console.log(`child ${child.pid} ended ${describe(how)}`);
+      console.log(`child ${child.pid} ended ${describe(child, how)}`);
     } catch (error) {
       if (!(error instanceof CancelledError)) throw error;
       yield* end(child);
@@ -75,7 +77,7 @@ const end = async(function* (child: Bun.Subprocess) {
   child.kill("SIGTERM");
   if (!(yield* withTimeout(exit, STOP_TIMEOUT_MS))) child.kill("SIGKILL");
   const how = yield* exit;
-  console.log(`child ${child.pid} ended ${describe(how)}`);
+  console.log(`child ${child.pid} ended ${describe(child, how)}`);
 });
 
 const signals = [addSignal("SIGTERM", () => stop("SIGTERM")), addSignal("SIGINT", () => stop("SIGINT"))];

@@ -1,9 +1,10 @@
 import { describe, expect, test } from "bun:test";
 import { backends, describeEach, isWine } from "./backends.ts";
 import { packageRoot, programOf } from "./bunloop-helper.ts";
+import { isQemu } from "./qemu.ts";
 
-/** Under Wine, any thread takes 1 MiB. */
-const THREAD_KIB = isWine ? 1024 + 150 : 100;
+/** Under Wine any thread takes 1 MiB, under qemu half of that. */
+const THREAD_KIB = 100 + (isWine ? 1024 + 50 : isQemu ? 512 : 0);
 
 const idling: Record<string, string> = {
   "a recv that waits": `recv((await hostedPair())[1], 100);`,

@@ -1,3 +1,4 @@
+import { release } from "node:os";
 import { join } from "node:path";
 import { isWindows } from "./descriptors.ts";
 import { isQemu } from "./qemu.ts";
@@ -18,6 +19,11 @@ export function exiting(exitCode: number): string[] {
 export function sleeping(ms: number): string[] {
   return isWindows ? [process.execPath, "-e", `setTimeout(() => {}, ${ms})`] : ["sleep", String(ms / 1000)];
 }
+
+const [major = 0, minor = 0] = release().split(".").map(Number);
+
+/** Whether the system tells how a child ended that Bun has waited for: not before Linux 6.15, and not under qemu. */
+export const tellsOfReaped = process.platform !== "linux" || (!isQemu && (major > 6 || (major === 6 && minor >= 15)));
 
 /** What a child process printed, and how it ended. */
 export interface Outcome {

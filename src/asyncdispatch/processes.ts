@@ -94,10 +94,12 @@ class ProcessWait extends Operation<ProcessExit> {
 }
 
 /**
- * Waits for a process to end, and tells how. The status is known of children of this process, also when they have
- * been waited for already; of other processes only on Linux 6.15 and newer, and only if their parent was quick to
- * wait for them: else `exitCode` and `signal` are null. The status is looked at and not taken, so that
- * `Bun.spawn(…).exited` of the same child resolves as ever.
+ * Waits for a process to end, and tells how. The status is known of children of this process, and on Linux 6.15 and
+ * newer also of processes that their parent was quick to wait for: else `exitCode` and `signal` are null. The status
+ * is looked at and not taken, so that `Bun.spawn(…).exited` of the same child resolves as ever.
+ *
+ * Bun's own loop waits for the children of `Bun.spawn`. Before Linux 6.15, the status of one that it saw first is no
+ * longer known here, but in `exitCode` and `signalCode` of what `Bun.spawn` gave. A blocking `waitFor` always knows it.
  *
  * @param options.signal aborted, the future fails with a CancelledError; the process goes on
  * @throws as {@link addProcess} does
