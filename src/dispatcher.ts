@@ -85,6 +85,8 @@ export class Dispatcher extends Reactor implements Disposable {
    *
    * An exception of a callback leaves through here; what was not called yet runs in the next poll.
    *
+   * On Windows, `poll(0)` may not yet see what has become ready within the last moment; a later one does.
+   *
    * @param timeoutMs how long to wait when nothing is ready; -1: until something happens, descriptor or timer
    * @throws ValueError `No handles or timers registered in dispatcher.` when nothing is pending
    * @throws AssertionDefect when `timeoutMs` is negative and not -1, or when polls are nested too deep
