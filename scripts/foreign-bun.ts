@@ -85,12 +85,12 @@ async function follow(stream: ReadableStream<Uint8Array>, seen: Seen): Promise<v
   if (rest !== "") show(rest, seen);
 }
 
-/** What Bun says under Wine of every package.json. */
-const NOISE = "Internal error: directory mismatch ";
+/** What begins a line that Bun says under Wine of every package.json. */
+export const WINE_NOISE = "Internal error: directory mismatch ";
 
 function show(line: string, seen: Seen): void {
   const { skipped, counts } = seen;
-  if (line.startsWith(NOISE)) return;
+  if (line.startsWith(WINE_NOISE)) return;
   const isOfPassed = seen.isInPassed || line.startsWith("(pass) ");
   seen.isInPassed = seen.isInPassed ? !/^[}\]]/.test(line) : isOfPassed && /[{[]$/.test(line);
   if (isOfPassed) return;

@@ -39,11 +39,16 @@ interface Ending {
 }
 
 /** Runs a program of this folder, so that its crash is no crash of the tests. */
-async function runProgram(selector: string, name: string, ...parameters: string[]): Promise<Ending> {
+async function runProgram(
+  selector: string,
+  name: string,
+  parameters: string[],
+  timeoutMs = RUN_MS - 30_000,
+): Promise<Ending> {
   const child = Bun.spawn([process.execPath, join(import.meta.dir, name), ...parameters], {
     env: { ...process.env, ASYNCDISPATCH_SELECTOR: selector },
     stdio: ["ignore", "pipe", "pipe"],
-    timeout: RUN_MS - 30_000,
+    timeout: timeoutMs,
   });
   const [stdout, stderr] = await Promise.all([child.stdout.text(), child.stderr.text()]);
   await child.exited;
@@ -55,13 +60,20 @@ async function runProgram(selector: string, name: string, ...parameters: string[
   };
 }
 
+/** Wine hangs in its own NtTerminateProcess once in some hundred times: there, once more. */
+async function runExiting(selector: string, moment: string): Promise<Ending> {
+  const run = () => runProgram(selector, "bunloop-worker-exit.ts", [moment], RUN_MS / 4);
+  const ending = await run();
+  return isWine && ending.signalCode !== null ? run() : ending;
+}
+
 const WITHOUT_TROUBLE = { stderr: "", exitCode: 0, signalCode: null };
 
 /** What a run of Workers saw, which several tests look at: it begins with the first of them. */
 function reportOf(selector: string, total: number, manners: readonly Manner[]): () => Promise<Report> {
   let running: Promise<Report> | undefined;
   const run = async (): Promise<Report> => {
-    const { stdout, ...rest } = await runProgram(selector, "bunloop-worker-driver.ts", String(total), ...manners);
+    const { stdout, ...rest } = await runProgram(selector, "bunloop-worker-driver.ts", [String(total), ...manners]);
     expect(rest).toEqual(WITHOUT_TROUBLE);
     return JSON.parse(stdout);
   };
@@ -294,9 +306,7 @@ describe.each([...backends])("%s", (selector) => {
     async () => {
       const moments = ["loading", "working", "called"];
       for (let i = 0; i < EXITING; i += 2) {
-        const pair = [i, i + 1].map((turn) =>
-          runProgram(selector, "bunloop-worker-exit.ts", moments[turn % moments.length] as string),
-        );
+        const pair = [i, i + 1].map((turn) => runExiting(selector, moments[turn % moments.length] as string));
         for (const { stderr, exitCode, signalCode } of await Promise.all(pair)) {
           expect({ stderr, exitCode, signalCode }).toEqual({ stderr: "", exitCode: EXIT_CODE, signalCode: null });
         }

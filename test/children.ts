@@ -1,5 +1,6 @@
 import { release } from "node:os";
 import { join } from "node:path";
+import { WINE_NOISE } from "../scripts/foreign-bun.ts";
 import { isWindows } from "./descriptors.ts";
 import { isQemu } from "./qemu.ts";
 
@@ -34,7 +35,8 @@ export interface Outcome {
 
 /** What a program said on its standard error, without what Bun says there under Wine of its own files. */
 export function withoutWine(stderr: Buffer | string): string {
-  return stderr.toString().replace(/^Internal error: directory mismatch .*\n/gm, "");
+  const lines = stderr.toString().split("\n");
+  return lines.filter((line) => !line.startsWith(WINE_NOISE)).join("\n");
 }
 
 /** Runs a script, whose imports are relative to the package's root, in a Bun of its own. */
