@@ -48,8 +48,13 @@ pub const Epoll = struct {
             // The number was closed behind our back and then duplicated from a descriptor of the same file.
             code = os.epollControl(self.epoll, os.EPOLL.CTL_MOD, change.descriptor, &event);
         }
-        // The number is open, but names another file than the one that was added: ours is gone.
-        return if (code == os.failure(.NOENT)) os.failure(.BADF) else code;
+        if (change.before == 0 or code >= 0) return code;
+        // The number is open, but names another file than the one that was added, perhaps of a kind that cannot be
+        // watched: ours is gone.
+        return switch (code) {
+            os.failure(.NOENT), os.failure(.PERM), os.failure(.INVAL) => os.failure(.BADF),
+            else => code,
+        };
     }
 
     pub fn wait(self: *Epoll, table: *Table, events: []abi.Event, timeout_ns: ?u64) i32 {

@@ -70,7 +70,11 @@ pub const Iocp = struct {
     /// Leaves it to the next wait to begin: a poll cannot be widened but by cancelling it and beginning anew.
     pub fn setInterest(self: *Iocp, change: Change) i32 {
         const failed = if (change.is_own) 0 else os.checkWaitable(change.descriptor);
-        if (failed < 0) return failed;
+        if (failed < 0) {
+            if (self.find(change.handle)) |watch| self.disarm(watch);
+            // The number may name something else by now, of a kind that cannot be watched.
+            return if (change.before == 0) failed else os.failure(.BADF);
+        }
         if (self.find(change.handle)) |watch| {
             if (change.after == 0) self.disarm(watch) else self.outdate(watch);
             return 0;

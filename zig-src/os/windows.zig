@@ -167,7 +167,10 @@ pub fn socket(family: u32, socket_type: u32, protocol: u32, inheritable: bool) i
     const new = win32.WSASocketW(@bitCast(family), @bitCast(socket_type), @bitCast(protocol), null, 0, overlapped | no_inherit);
     const descriptor = prepared(new);
     if (descriptor < 0) return descriptor;
-    if (socket_type == ws2_32.SOCK.DGRAM) reportRefusals(descriptor, false);
+    if (socket_type == ws2_32.SOCK.DGRAM) {
+        setReport(descriptor, REFUSALS, false);
+        setReport(descriptor, UNREACHABLE, false);
+    }
     // As on Linux, one for IPv6 also speaks IPv4.
     const no: win32.BOOL = 0;
     if (family == AF.INET6) _ = setOption(descriptor, IPPROTO_IPV6, IPV6_V6ONLY, std.mem.asBytes(&no));
@@ -187,13 +190,15 @@ fn prepared(new: win32.SOCKET) i32 {
     return code;
 }
 
-/// Whether a datagram that nobody took makes a later receive fail. Elsewhere only connected sockets do that; here it is
-/// the rule, under which one dead peer ends a server. What has no such switch needs none.
-fn reportRefusals(descriptor: i32, enabled: bool) void {
-    const switch_refusals = 0x9800_000c; // SIO_UDP_CONNRESET
+const REFUSALS = 0x9800_000c; // SIO_UDP_CONNRESET
+const UNREACHABLE = 0x9800_000f; // SIO_UDP_NETRESET
+
+/// Whether a datagram that did not arrive makes a later receive fail. Elsewhere only connected sockets do that; here it
+/// is the rule, under which one dead peer ends a server. What has no such switch needs none.
+fn setReport(descriptor: i32, which: u32, enabled: bool) void {
     const value: win32.BOOL = @intFromBool(enabled);
     var size: u32 = undefined;
-    _ = win32.WSAIoctl(socketOf(descriptor), switch_refusals, &value, @sizeOf(win32.BOOL), null, 0, &size, null, null);
+    _ = win32.WSAIoctl(socketOf(descriptor), which, &value, @sizeOf(win32.BOOL), null, 0, &size, null, null);
 }
 
 /// Of a call with an address.
@@ -216,7 +221,7 @@ pub fn listen(descriptor: i32, backlog: i32) i32 {
 pub fn connect(descriptor: i32, address: *const sockaddr, length: u32) i32 {
     const code = addressed(descriptor, win32.connect(socketOf(descriptor), address, @intCast(length)), address);
     // Of those that do not block, only one for datagrams is connected at once.
-    if (code == 0) reportRefusals(descriptor, true);
+    if (code == 0) setReport(descriptor, REFUSALS, true);
     return if (code == failure(.AGAIN)) failure(.INPROGRESS) else code;
 }
 
@@ -242,8 +247,8 @@ pub fn accept(descriptor: i32, address: *sockaddr, length: *u32, inheritable: bo
     const new = win32.accept(socketOf(descriptor), address, @ptrCast(length));
     if (new == win32.invalid_socket) {
         const code = lastFailureOf(descriptor);
-        // Its peer is gone, and cannot be named any more.
-        return if (code == failure(.NOTCONN)) failure(.CONNABORTED) else code;
+        // Its peer is gone, and may not even be named any more.
+        return if (code == failure(.NOTCONN) or code == failure(.CONNRESET)) failure(.CONNABORTED) else code;
     }
     const accepted = prepared(new);
     if (accepted < 0) return accepted;
@@ -277,7 +282,16 @@ pub fn socketFamily(descriptor: i32) i32 {
 
 /// As every transfer below, never blocks, unless the socket is a blocking one of somebody else that was not ready.
 pub fn receive(descriptor: i32, memory: []u8, flags: u32) i32 {
-    return result(descriptor, win32.recv(socketOf(descriptor), memory.ptr, @intCast(memory.len), @bitCast(flags)));
+    const received = win32.recv(socketOf(descriptor), memory.ptr, @intCast(memory.len), @bitCast(flags));
+    const code = result(descriptor, received);
+    if (code != failure(.CONNRESET) or !isForDatagrams(descriptor)) return code;
+    return failure(.CONNREFUSED); // of an earlier datagram
+}
+
+fn isForDatagrams(descriptor: i32) bool {
+    var socket_type: u32 = 0;
+    const code = getOption(descriptor, SOL.SOCKET, SO.TYPE, std.mem.asBytes(&socket_type));
+    return code >= 0 and socket_type == ws2_32.SOCK.DGRAM;
 }
 
 /// Takes the end of datagrams that do not fit, which nobody reads: threads may share it.
@@ -312,7 +326,7 @@ pub fn send(descriptor: i32, memory: []const u8, flags: u32) i32 {
 }
 
 pub fn sendTo(descriptor: i32, memory: []const u8, flags: u32, address: *const sockaddr, length: u32) i32 {
-    const size: c_int = @intCast(memory.len);
+    const size = std.math.cast(c_int, memory.len) orelse return failure(.MSGSIZE);
     const sent = win32.sendto(socketOf(descriptor), memory.ptr, size, @bitCast(flags), address, @intCast(length));
     return addressed(descriptor, sent, address);
 }
@@ -346,7 +360,7 @@ pub const Thread = struct {
     }
 
     pub fn join(self: Thread) void {
-        _ = win32.WaitForSingleObject(self.handle, win32.INFINITE);
+        _ = win32.WaitForSingleObject(self.handle, win32.infinite);
         self.detach();
     }
 

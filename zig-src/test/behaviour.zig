@@ -473,6 +473,23 @@ test "epoll knows a number that came to name something else" {
     try subject.unregister(handle);
 }
 
+test "epoll forgets a number that came to name what cannot be watched" {
+    if (builtin.os.tag != .linux) return error.SkipZigTest; // epoll is Linux's
+    const file: i32 = @intCast(linux.open("/proc/self/exe", .{}, 0));
+    defer _ = os.close(file);
+    const subject: Subject = try .init(.epoll);
+    defer subject.deinit();
+    const pipe: Pipe = try .init();
+    defer pipe.deinit();
+    const handle = try subject.register(pipe.reader, read);
+    try expectEqual(pipe.reader, os.duplicateOver(file, pipe.reader));
+    try expectErrno(.BADF, subject.selector.setInterest(handle, read | write));
+    try expectErrno(.PERM, subject.selector.setInterest(handle, read));
+    try subject.unregister(handle);
+    const again = try subject.register(pipe.reader, 0);
+    try subject.unregister(again);
+}
+
 test "epoll without epoll_pwait2 is coarser, but never early" {
     if (builtin.os.tag != .linux) return error.SkipZigTest; // epoll is Linux's
     const subject: Subject = try .init(.epoll);

@@ -109,6 +109,48 @@ test "a handler that was installed over ours stays, and the next watch calls it"
     try expectEqual(2, later.get());
 }
 
+/// A handler of somebody else, which passes signals on to who was there before it.
+const Chain = struct {
+    var calls: u32 = 0;
+    var former: linux.Sigaction = undefined;
+
+    fn install() !void {
+        const action: linux.Sigaction = .{
+            .handler = .{ .handler = call },
+            .mask = linux.sigemptyset(),
+            .flags = 0,
+        };
+        calls = 0;
+        try expectEqual(0, linux.sigaction(.USR1, &action, &former));
+    }
+
+    fn call(number: linux.SIG) callconv(.c) void {
+        calls += 1;
+        former.handler.handler.?(number);
+    }
+};
+
+test "a handler that was installed over ours and passes signals on is called once for each" {
+    const before = try actionOf(usr1);
+    defer _ = os.restoreSignalAction(@intCast(usr1), &before);
+    var original: support.SignalCount(.USR1) = .init();
+    defer original.deinit();
+    const first = try open(usr1);
+    try Chain.install();
+    for (1..3) |times| {
+        const second = try open(usr1);
+        raise(.USR1);
+        try expectEqual(times, Chain.calls);
+        try expectEqual(times, original.get());
+        for ([_]*signal.Watch{ first, second }) |watch| try expectEqual(1, watch.take());
+        second.free();
+    }
+    first.free();
+    raise(.USR1);
+    try expectEqual(3, Chain.calls);
+    try expectEqual(3, original.get());
+}
+
 test "signals that cannot be watched are EINVAL" {
     const numbers = [_]i32{ 0, -1, 65, std.math.maxInt(i32), std.math.minInt(i32), 32, 33 };
     for (numbers) |number| try expectNoWatch(.INVAL, number);

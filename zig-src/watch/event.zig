@@ -1,4 +1,4 @@
-//! Events: what any thread of the process may trigger and one thread then wakes up by. Each is an eventfd in a
+//! Events: what any thread of the process may trigger and one thread then wakes up by. Each is a descriptor in a
 //! table of the process, named by a handle that any thread can hold, and kept open by references.
 
 const std = @import("std");
@@ -70,7 +70,7 @@ pub fn trigger(handle: abi.Handle) i32 {
 
 /// 1 when this call took a trigger; 0 when there was none, or another thread was quicker.
 ///
-/// The descriptor is read before the flag is cleared. While the flag is set, either the eventfd is raised, or a
+/// The descriptor is read before the flag is cleared. While the flag is set, either the descriptor is raised, or a
 /// thread is about to raise it, or one is between these two lines, whose caller then sees what any trigger that
 /// found the flag set had to tell. The other way round, the read could take the write of a trigger that came after
 /// the flag was cleared; the flag would stay set with nothing raised, and every later trigger be lost.

@@ -91,9 +91,9 @@ const Entry = packed struct(u64) {
 /// Guards the installing of handlers. The handler itself takes no lock: it may interrupt who holds it.
 var lock: os.Lock = .{};
 var counts: [os.signal_count]u32 = @splat(0);
-var formers: [os.signal_count]os.SignalAction = undefined;
-/// What the handler reads of `formers`, in a word.
-var former_handlers: [os.signal_count]std.atomic.Value(usize) = @splat(.init(0));
+/// How many of our handlers are installed, or below one of somebody else, which may pass signals on to them.
+var layers: [os.signal_count]u8 = @splat(0);
+var handlers: [2]Handler = .{ .{ .call = Caller(0).call }, .{ .call = Caller(1).call } };
 var entries: [capacity]std.atomic.Value(u64) = @splat(.init(0));
 /// Handlers that are among the entries now.
 var running: std.atomic.Value(u32) = .init(0);
@@ -110,37 +110,74 @@ fn isWatchable(number: i32) bool {
     };
 }
 
-/// The caller holds the lock. Also puts our handler back in front of one that was installed over it.
+/// The caller holds the lock. When somebody else has installed a handler over ours, another one of ours goes in front
+/// of it: that one may pass signals on to the first, which must not pass them back. There is no third.
 fn install(number: u8) i32 {
     var current: os.SignalAction = undefined;
     const code = os.signalAction(number, &current);
     if (code < 0) return code;
-    if (os.handlerAddress(&current) == @intFromPtr(&onSignal)) return 0;
-    formers[number] = current;
+    const is_ours = look(number, &current);
+    const layer = layers[number];
+    if (is_ours or layer == handlers.len) return 0;
+    const handler = &handlers[layer];
+    handler.formers[number] = current;
     // First, for the handler may be called at once.
-    former_handlers[number].store(os.handlerAddress(&current), .seq_cst);
-    return os.setSignalHandler(number, &onSignal, &current);
+    handler.former_addresses[number].store(os.handlerAddress(&current), .seq_cst);
+    const failed = os.setSignalHandler(number, handler.call, &current);
+    if (failed >= 0) layers[number] += 1;
+    return failed;
 }
 
 /// The caller holds the lock. What somebody else has installed over our handler stays.
 fn restore(number: u8) void {
     var current: os.SignalAction = undefined;
-    if (os.signalAction(number, &current) < 0) return;
-    if (os.handlerAddress(&current) == @intFromPtr(&onSignal)) _ = os.restoreSignalAction(number, &formers[number]);
+    if (os.signalAction(number, &current) < 0 or !look(number, &current)) return;
+    layers[number] -= 1;
+    _ = os.restoreSignalAction(number, &handlers[layers[number]].formers[number]);
 }
 
-/// Runs in whichever thread the signal interrupted: atomics and `write`, nothing else. Then calls who handled the
-/// signal before; the three arguments do no harm to a handler that takes one.
-fn onSignal(signal: os.SIG, info: *const os.SignalInfo, context: ?*anyopaque) callconv(.c) void {
-    const number = @intFromEnum(signal);
-    _ = running.fetchAdd(1, .seq_cst);
+/// Whether this action is the one of ours that is in front. Those that somebody has taken away are not counted any more.
+fn look(number: u8, current: *const os.SignalAction) bool {
+    const address = os.handlerAddress(current);
+    if (address <= os.signal_ignored) layers[number] = 0;
+    for (handlers[0..layers[number]], 0..) |*handler, layer| {
+        const is_ours = address == @intFromPtr(handler.call);
+        if (!is_ours and address != handler.former_addresses[number].load(.monotonic)) continue;
+        layers[number] = @intCast(layer + @intFromBool(is_ours));
+        return is_ours;
+    }
+    return false;
+}
+
+/// A handler of ours, and whom it was put in front of.
+const Handler = struct {
+    call: *const os.SignalHandler,
+    formers: [os.signal_count]os.SignalAction = undefined,
+    /// What the handler reads of `formers`, in a word.
+    former_addresses: [os.signal_count]std.atomic.Value(usize) = @splat(.init(0)),
+};
+
+fn Caller(comptime layer: usize) type {
+    return struct {
+        /// Runs in whichever thread the signal interrupted: atomics and `write`, nothing else. Then calls who handled
+        /// the signal before; the three arguments do no harm to a handler that takes one.
+        fn call(signal: os.SIG, info: *const os.SignalInfo, context: ?*anyopaque) callconv(.c) void {
+            const number = @intFromEnum(signal);
+            _ = running.fetchAdd(1, .seq_cst);
+            tell(number);
+            const former = handlers[layer].former_addresses[number].load(.seq_cst);
+            _ = running.fetchSub(1, .seq_cst);
+            if (former <= os.signal_ignored) return;
+            const handler: *const os.SignalHandler = @ptrFromInt(former);
+            handler(signal, info, context);
+        }
+    };
+}
+
+/// Wakes those who watch the signal.
+fn tell(number: u32) void {
     for (&entries) |*entry| {
         const found: Entry = @bitCast(entry.load(.seq_cst));
         if (found.signal == number) _ = os.eventRaise(found.descriptor);
     }
-    const former = former_handlers[number].load(.seq_cst);
-    _ = running.fetchSub(1, .seq_cst);
-    if (former <= os.signal_ignored) return;
-    const handler: *const os.SignalHandler = @ptrFromInt(former);
-    handler(signal, info, context);
 }

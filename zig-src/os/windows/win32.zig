@@ -18,9 +18,6 @@ pub const Status = enum(u32) {
     user_apc = 0xc0,
     timeout = 0x102,
     pending = 0x103,
-    invalid_handle = 0xc000_0008,
-    cancelled = 0xc000_0120,
-    not_found = 0xc000_0225,
     _,
 
     pub fn isError(self: Status) bool {
@@ -63,8 +60,6 @@ pub const ProtocolInfo = extern struct {
     family: i32,
     behind: [548]u8,
 };
-
-pub const INFINITE = 0xffff_ffff;
 
 pub const ThreadFunction = fn (?*anyopaque) callconv(.c) ?*anyopaque;
 pub const ApcFunction = fn (usize) callconv(.winapi) void;
