@@ -14,9 +14,9 @@ import {
   ReadLine,
   requireView,
 } from "./bytereaders.ts";
-import { type CancelOption, withSignal } from "./cancellation.ts";
+import { type CancelOption, hasSignal, withSignal } from "./cancellation.ts";
 import { getGlobalDispatcher } from "./dispatcher.ts";
-import { AssertionDefect, OSError, requireOptions, typeName, ValueError } from "./errors.ts";
+import { AssertionDefect, OSError, typeName, ValueError } from "./errors.ts";
 import { FileDescriptor, FileInput, FileWrite, type Opened, READ_AHEAD } from "./fileinput.ts";
 import { Lane } from "./lane.ts";
 import { Readiness } from "./native/abi.ts";
@@ -92,7 +92,8 @@ export class AsyncFile implements Disposable {
   constructor(fd: AsyncFD, opened?: Opened) {
     this.file = new FileDescriptor(fd, opened);
     // A file's number is none that a selector of Windows knows.
-    this.watch = isWindows ? undefined : this.dispatcher.register(fd, opened !== undefined);
+    if (isWindows) this.watch = undefined;
+    else this.watch = opened === undefined ? this.dispatcher.register(fd) : this.dispatcher.registerOpened(fd, true);
     this.input = new FileInput(this.file);
     const { isSeekable, isWatchable } = this.file;
     this.reading = new Lane(fd, Readiness.read, isWatchable);
@@ -302,12 +303,6 @@ function failed<T>(name: string): Future<T> {
   const future = new Future<T>(name);
   future.fail(closedDefect(name));
   return future;
-}
-
-function hasSignal<O extends CancelOption>(options: O | undefined): options is O & { readonly signal: AbortSignal } {
-  if (options === undefined) return false;
-  requireOptions(options);
-  return options.signal !== undefined;
 }
 
 const pump = async(function* writeFromStream(file: AsyncFile, stream: FutureStream<string | Uint8Array>) {

@@ -1,3 +1,4 @@
+import { drainMicrotasks } from "bun:jsc";
 import type { Bridge } from "./native/bridge.ts";
 
 /** What Bun's loop drives: a dispatcher. */
@@ -12,14 +13,27 @@ export interface Driven {
 }
 
 /**
- * Runs each turn in the async context of the first one. Else a turn, and with it everybody's callbacks, would run in
- * the context of whoever happened to wake the loop. Loaded by the first turn, for it takes a millisecond.
+ * Runs each turn in the async context in which this file was loaded. Else a turn, and with it everybody's callbacks,
+ * would run in the context of whoever happened to wake the loop.
  */
-let inOneContext: ((turn: () => void) => void) | undefined;
+let inOneContext: (turn: () => void) => void = (turn) => {
+  first.resolve();
+  drainMicrotasks();
+  inOneContext(turn);
+};
+
+// A reaction has the context in which it was asked for. It waits for the first turn, as the module takes a millisecond.
+const first = Promise.withResolvers<void>();
+first.promise.then(() => {
+  inOneContext = process.getBuiltinModule("node:async_hooks").AsyncLocalStorage.snapshot();
+});
 
 /** A turn may last that long in any case: short enough for whom Bun's loop serves, long enough to be worth it. */
 const SHORTEST_SLICE_MS = 0.2;
 const LONGEST_SLICE_MS = 5;
+
+/** When the system has no descriptor or thread left for the bell, it is tried again after this time. */
+const RETRY_MS = 100;
 
 /**
  * The drive of one dispatcher by Bun's loop. A turn polls until there is nothing to do, without waiting, and at most as
@@ -77,7 +91,6 @@ export class BunLoop {
   }
 
   private readonly turn = (): void => {
-    inOneContext ??= process.getBuiltinModule("node:async_hooks").AsyncLocalStorage.snapshot();
     inOneContext(this.takeTurn);
   };
 
@@ -125,9 +138,15 @@ export class BunLoop {
       this.scheduleTurn();
       return;
     }
-    this.bridge ??= this.driven.openBridge(this.turn);
-    this.bridge.setReferenced(this.referenced);
-    this.bridge.arm(idleMs);
+    try {
+      this.bridge ??= this.driven.openBridge(this.turn);
+      this.bridge.setReferenced(this.referenced);
+      this.bridge.arm(idleMs);
+    } catch (error) {
+      const retry = setTimeout(this.turn, RETRY_MS);
+      if (!this.referenced) retry.unref();
+      reportError(error);
+    }
   }
 }
 

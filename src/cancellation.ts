@@ -1,10 +1,19 @@
 import { Future } from "./asyncfutures.ts";
-import { CancelledError, typeName } from "./errors.ts";
+import { CancelledError, requireOptions, typeName } from "./errors.ts";
 
 /** Lets an operation be cancelled from outside. */
 export interface CancelOption {
   /** Aborted, it fails the operation with a CancelledError whose `cause` is the signal's reason. */
   readonly signal?: AbortSignal | undefined;
+}
+
+/** @throws TypeError when the options are no object */
+export function hasSignal<O extends CancelOption>(
+  options: O | undefined,
+): options is O & { readonly signal: AbortSignal } {
+  if (options === undefined) return false;
+  requireOptions(options);
+  return options.signal !== undefined;
 }
 
 /**

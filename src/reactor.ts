@@ -1,4 +1,5 @@
 import { AssertionDefect, OSError, typeName, ValueError } from "./errors.ts";
+import { logFinished } from "./futurelogging.ts";
 import { Readiness } from "./native/abi.ts";
 import { type AsyncFD, EVENT_WORDS, type Selector } from "./native/selector.ts";
 import { errno } from "./native/socket.ts";
@@ -58,10 +59,7 @@ export abstract class Reactor implements WatchOwner {
   /** Must not be collected from now on. */
   protected abstract keep(): void;
 
-  /**
-   * @internal
-   * @param isOwn this library has just opened it: it need not be checked to be open, and it is closed with the thread
-   */
+  /** @internal @param isOwn as in {@link registerOpened} */
   register(fd: AsyncFD, isOwn = false): Watch {
     requireDescriptor(fd);
     this.requireOpen();
@@ -72,6 +70,18 @@ export abstract class Reactor implements WatchOwner {
     this.watchesByIndex[watch.index] = watch;
     if (isOwn) this.keep();
     return watch;
+  }
+
+  /**
+   * @internal Registers a descriptor that this library has just opened. If its number is registered, that one was
+   * closed behind the loop's back: its operations fail with `EBADF`.
+   *
+   * @param isOwn it need not be checked to be open, and it is closed with the thread
+   */
+  registerOpened(fd: AsyncFD, isOwn: boolean): Watch {
+    const former = this.find(fd);
+    if (former !== undefined) this.unregister(former, new OSError(errno.EBADF, "close"));
+    return this.register(fd, isOwn);
   }
 
   /** @internal The watch of a descriptor, undefined when it is not registered. */
@@ -108,11 +118,11 @@ export abstract class Reactor implements WatchOwner {
   forget(watch: Watch, isClosing = false): void {
     this.watchesByFd[watch.fd] = undefined;
     this.watchesByIndex[watch.index] = undefined;
-    this.selector.unregister(watch, isClosing);
     if (watch.waiterCount > 0) this.activeWatches -= 1;
     watch.waiterCount = 0;
     watch.armed = 0;
     watch.registered = false;
+    this.selector.unregister(watch, isClosing);
     this.changed();
   }
 
@@ -122,7 +132,13 @@ export abstract class Reactor implements WatchOwner {
    * @throws IOSelectorsException when the selector cannot watch the descriptor (a regular file: EPERM)
    */
   addWaiter(watch: Watch, direction: number, waiter: Waiter): void {
-    this.arm(watch, direction);
+    try {
+      this.arm(watch, direction);
+    } catch (error) {
+      // The future of an operation that does not begin.
+      logFinished(waiter);
+      throw error;
+    }
     waiter.sequence = ++this.waiterSequence;
     waiter.watch = watch;
     if (direction === Readiness.read) watch.readers = append(watch.readers, waiter);
@@ -256,5 +272,5 @@ export function raise(error: never): never {
 /** @throws TypeError when `fd` is not a number; ValueError when no descriptor can have it */
 export function requireDescriptor(fd: unknown): void {
   if (typeof fd !== "number") throw new TypeError(`Expected a descriptor, got ${typeName(fd)}`);
-  if (!Number.isSafeInteger(fd) || fd >= 2 ** 31) throw new ValueError(`${fd} is not a descriptor`);
+  if (!Number.isSafeInteger(fd) || fd >= 2 ** 31 || fd < -(2 ** 31)) throw new ValueError(`${fd} is not a descriptor`);
 }

@@ -98,7 +98,7 @@ class Resolver extends NativeRecord {
     super(socket.resolver_create(), socket.resolver_free_address());
     succeeded(socket.resolver_open(this.pointer), "eventfd");
     this.dispatcher = dispatcher;
-    this.watch = dispatcher.register(socket.resolver_descriptor(this.pointer) as AsyncFD);
+    this.watch = dispatcher.registerOpened(socket.resolver_descriptor(this.pointer) as AsyncFD, false);
     dispatcher.own(this);
   }
 

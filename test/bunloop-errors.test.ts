@@ -1,6 +1,6 @@
 import { describe, expect, test } from "bun:test";
-import { backends, describeEach } from "./backends.ts";
-import { runProgram } from "./bunloop-helper.ts";
+import { backends, describeEach, isWindows } from "./backends.ts";
+import { packageRoot, programOf, runProgram } from "./bunloop-helper.ts";
 
 /** Has `fail` thrown, whose error is known, out of a hosted callback of each kind. */
 const callbacks: Record<string, string> = {
@@ -146,6 +146,25 @@ describe.each([...backends])("%s", (selector) => {
       callSoon(() => { throw new Error("boom"); });`);
     expect({ stdout, exitCode }).toEqual({ stdout: "waited\ngoes on", exitCode: 0 });
   });
+
+  test.skipIf(isWindows)(
+    "that there is no descriptor for the bell is reported, and the loop goes on when there is (skipped on Windows, which sets no limit)",
+    () => {
+      const script = programOf(`
+        import { closeSync, openSync } from "node:fs";
+        let codes = new Set();
+        process.on("uncaughtException", ({ code }) => codes.add(code));
+        getGlobalDispatcher();
+        const files = [];
+        try { for (;;) files.push(openSync("/dev/null")); } catch {}
+        addTimer(20, true, () => { console.log(...codes, "fires"); return true; });
+        setTimeout(() => files.forEach((file) => closeSync(file)), 50);`);
+      const command = ["sh", "-c", `ulimit -n 100; exec "$0" -e "$1"`, process.execPath, script];
+      const env = { ...process.env, ASYNCDISPATCH_SELECTOR: selector };
+      const { stdout, stderr } = Bun.spawnSync(command, { cwd: packageRoot, env, timeout: 15_000 });
+      expect({ stdout: `${stdout}`, stderr: `${stderr}` }).toEqual({ stdout: "EMFILE fires\n", stderr: "" });
+    },
+  );
 
   test("what is no Error can be thrown", () => {
     const { stdout, exitCode } = run(`

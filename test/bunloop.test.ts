@@ -183,6 +183,18 @@ onEachBackend((selector) => {
     expect(context).toBeUndefined();
   });
 
+  test("a callback does not run in the async context of who began the first operation of the process", () => {
+    const outcome = runProgram(
+      selector,
+      `import { AsyncLocalStorage } from "node:async_hooks";
+      const storage = new AsyncLocalStorage();
+      storage.run("of the first", () => addTimer(1, true, () => true));
+      await Bun.sleep(5);
+      addTimer(1, true, () => { console.log(storage.getStore()); return true; });`,
+    );
+    expect(outcome).toMatchObject({ stdout: "undefined", stderr: "" });
+  });
+
   const scripts: Record<string, string> = {
     "await dial, accept, recv": `
       const { socket, port } = listener();

@@ -7,6 +7,7 @@ import {
   addWrite,
   callSoon,
   contains,
+  createAsyncNativeSocket,
   getGlobalDispatcher,
   getIoHandler,
   hasPendingOperations,
@@ -27,6 +28,7 @@ import { errno } from "../src/native/socket.ts";
 import {
   closeAfterTest,
   closeDescriptor,
+  closeFileAfterTest,
   connectedPair,
   emptyFifo,
   expectThrow,
@@ -87,6 +89,7 @@ onEachBackend((selector) => {
     expectThrow(() => register("x" as never), TypeError, "Expected a descriptor, got string");
     expectThrow(() => register(1.5 as AsyncFD), ValueError, "1.5 is not a descriptor");
     expectThrow(() => register((2 ** 31) as AsyncFD), ValueError, "2147483648 is not a descriptor");
+    expectThrow(() => register((-(2 ** 32) + 1) as AsyncFD), ValueError, "-4294967295 is not a descriptor");
   });
 
   test("unregister an unregistered descriptor raises an AssertionDefect", () => {
@@ -120,6 +123,28 @@ onEachBackend((selector) => {
     const received = recv(a, 10);
     unregister(a);
     expect(received.error).toMatchObject(CANCELED);
+  });
+
+  test("a number that was closed behind the loop's back can be opened again: operations on it fail with EBADF", () => {
+    const fd = emptyFifo();
+    const received = recv(fd, 10);
+    closeDescriptor(fd);
+    // Other threads open descriptors, too.
+    for (let triesLeft = 100; triesLeft > 0 && !received.finished; triesLeft--)
+      closeAfterTest(createAsyncNativeSocket());
+    expect(received.error).toMatchObject({ name: "OSError", code: "EBADF" });
+    expect(contains(fd)).toBe(true);
+  });
+
+  test("a number that came to name a file that cannot be watched can be unregistered", () => {
+    const fd = emptyFifo();
+    addRead(fd, () => true);
+    closeDescriptor(fd);
+    let file = fd;
+    do file = closeFileAfterTest(openSync(import.meta.path, "r") as AsyncFD);
+    while (file < fd);
+    unregister(fd);
+    expect(hasPendingOperations()).toBe(false);
   });
 
   test("unregister drops the callbacks that wait", () => {

@@ -1,16 +1,28 @@
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
+import { closeSync, openSync } from "node:fs";
 import {
+  type AsyncFD,
+  accept,
+  acceptAddr,
   async,
   type FutureError,
   getFuturesInProgress,
   isFutureLoggingEnabled,
   newFuture,
   newFutureVar,
+  recv,
+  recvFrom,
+  recvFromInto,
+  recvInto,
+  register,
+  SockAddr,
   setFutureLogging,
   sleepAsync,
   waitFor,
+  waitProcess,
+  withTimeout,
 } from "../src/index.ts";
-import { onEachBackend, thrownBy } from "./backends.ts";
+import { onEachBackend, openFifo, thrownBy } from "./backends.ts";
 import { runScript } from "./children.ts";
 
 /** How many futures are pending, by who made them. */
@@ -114,6 +126,30 @@ onEachBackend(() => {
 
   test("a cancelled operation is not in progress", () => {
     sleepAsync(60_000).cancel();
+    expect(inProgress()).toEqual({});
+  });
+
+  test("operations that do not begin are not counted", () => {
+    const unregistered = openFifo();
+    const finished = newFuture<void>();
+    finished.complete();
+    const file = openSync(import.meta.path, "r") as AsyncFD;
+    for (const call of [
+      () => waitProcess(2 ** 31 - 1),
+      () => accept(unregistered),
+      () => acceptAddr(unregistered),
+      () => recvFrom(unregistered, 1),
+      () => recvFromInto(unregistered, Buffer.alloc(1), 1, new SockAddr()),
+      () => withTimeout(finished, "5" as never),
+      () => {
+        register(file);
+        recv(file, 1);
+      },
+      () => recvInto(file, Buffer.alloc(1)),
+    ]) {
+      expect(thrownBy(call)).toBeInstanceOf(Error);
+    }
+    closeSync(file);
     expect(inProgress()).toEqual({});
   });
 

@@ -1,7 +1,7 @@
 import { Domain, endpointDetails, NativeAddress, type Port, requirePort } from "../address.ts";
 import type { Future } from "../asyncfutures.ts";
 import { async } from "../asyncmacro.ts";
-import { type CancelOption, withSignal } from "../cancellation.ts";
+import { type CancelOption, hasSignal, withSignal } from "../cancellation.ts";
 import { getGlobalDispatcher } from "../dispatcher.ts";
 import { AssertionDefect, CancelledError, OSError } from "../errors.ts";
 import { Readiness } from "../native/abi.ts";
@@ -96,18 +96,22 @@ class Accept<T> extends Operation<T> {
  */
 export function accept(socket: AsyncFD, options?: AcceptOptions): Future<AsyncFD> {
   if (options?.signal !== undefined) return withSignal(options, (rest) => accept(socket, rest));
-  return startAccepting(socket, new Accept(options, (client) => client));
+  return startAccepting(socket, options, (client) => client);
 }
 
 /** As {@link accept}, with the peer's address as text, without its port. Nim: `acceptAddr`. */
 export function acceptAddr(socket: AsyncFD, options?: AcceptOptions): Future<{ address: string; client: AsyncFD }> {
   if (options?.signal !== undefined) return withSignal(options, (rest) => acceptAddr(socket, rest));
-  const operation = new Accept(options, (client) => ({ address: acceptedAddress.text, client }));
-  return startAccepting(socket, operation);
+  return startAccepting(socket, options, (client) => ({ address: acceptedAddress.text, client }));
 }
 
-function startAccepting<T>(socket: AsyncFD, operation: Accept<T>): Future<T> {
+function startAccepting<T>(
+  socket: AsyncFD,
+  options: AcceptOptions | undefined,
+  present: (client: AsyncFD) => T,
+): Future<T> {
   const watch = getGlobalDispatcher().watch(socket);
+  const operation = new Accept(options, present);
   // There, a socket that does not listen is not ready to say so.
   if (!isWindows || getSockOpt(socket, SOBool.OptAcceptConn)) return startTaking(watch, operation);
   operation.fail(new OSError(errno.EINVAL, "accept"));
@@ -179,7 +183,7 @@ export function connect(
   domain?: Domain,
   options?: CancelOption,
 ): Future<void> {
-  if (options?.signal !== undefined) return withSignal(options, () => connect(socket, address, port, domain));
+  if (hasSignal(options)) return withSignal(options, () => connect(socket, address, port, domain));
   requireAddress(address);
   requirePort(port);
   const watch = getGlobalDispatcher().watch(socket);
@@ -239,7 +243,7 @@ export function dial(
   protocol: Protocol = Protocol.IPPROTO_TCP,
   options?: CancelOption,
 ): Future<AsyncFD> {
-  if (options?.signal !== undefined) return withSignal(options, () => dial(address, port, protocol));
+  if (hasSignal(options)) return withSignal(options, () => dial(address, port, protocol));
   requireAddress(address);
   requirePort(port);
   requireInteger(protocol, 0, 255);

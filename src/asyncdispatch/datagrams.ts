@@ -176,7 +176,7 @@ class SendTo extends Operation<void> {
 export function recvFrom(socket: AsyncFD, size: number, options?: TransferOptions): Future<Datagram> {
   if (options?.signal !== undefined) return withSignal(options, (rest) => recvFrom(socket, size, rest));
   requireInteger(size, 0, MAX_TRANSFER_SIZE);
-  return startReceiving(socket, new ReceiveFrom(size, flagsOf(options)), "recvFrom");
+  return startTaking(watchOf(socket, "recvFrom"), new ReceiveFrom(size, flagsOf(options)));
 }
 
 /**
@@ -200,13 +200,14 @@ export function recvFromInto(
   if (!ArrayBuffer.isView(buffer)) throw new TypeError(`Expected a typed array, got ${typeName(buffer)}`);
   requireInteger(size, 0, Math.min(buffer.byteLength, MAX_TRANSFER_SIZE));
   requireSockAddr(from);
-  return startReceiving(socket, new ReceiveFromInto(buffer, size, from, flagsOf(options)), "recvFromInto");
+  return startTaking(watchOf(socket, "recvFromInto"), new ReceiveFromInto(buffer, size, from, flagsOf(options)));
 }
 
-function startReceiving<T>(socket: AsyncFD, operation: ReceiveOperation<T>, name: string): Future<T> {
+/** @throws as its callers, for what is no registered socket for datagrams */
+function watchOf(socket: AsyncFD, name: string): Watch {
   const watch = getGlobalDispatcher().watch(socket);
   if (!watch.keepsBoundaries) requireBoundaries(watch, name, "`recv` or `recvInto`");
-  return startTaking(watch, operation);
+  return watch;
 }
 
 /**

@@ -3,7 +3,7 @@ import { AssertionDefect, typeName, ValueError } from "../errors.ts";
 import { Readiness } from "../native/abi.ts";
 import { NativeEvent } from "../native/watches.ts";
 import type { Callback, Waiter, Watch } from "../watch.ts";
-import { watchDescriptor } from "./sources.ts";
+import { watchRegistered } from "./sources.ts";
 
 /** Names an {@link AsyncEvent} in every thread of the process; a plain object that `postMessage` copies. */
 export interface AsyncEventToken {
@@ -108,7 +108,7 @@ export class AsyncEvent implements Disposable {
       throw new AssertionDefect("Event is already registered in the queue!");
     }
     const registration = new Registration(this.native, this.registrations, dispatcher, callback);
-    watchDescriptor(dispatcher, descriptor, registration);
+    watchRegistered(dispatcher, dispatcher.register(descriptor), registration);
     this.registrations.add(registration);
   }
 

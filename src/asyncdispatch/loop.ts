@@ -1,6 +1,6 @@
 import { drainMicrotasks } from "bun:jsc";
 import { asError, CombinedFuture, Future, requireFuture, setEnqueue } from "../asyncfutures.ts";
-import { type CancelOption, withSignal } from "../cancellation.ts";
+import { type CancelOption, hasSignal, withSignal } from "../cancellation.ts";
 import { type Dispatcher, getGlobalDispatcher } from "../dispatcher.ts";
 import { type CancelledError, OSError, typeName, ValueError } from "../errors.ts";
 import { socket } from "../native/socket.ts";
@@ -99,10 +99,10 @@ export function maxDescriptors(): number {
  * A future that completes after `ms` milliseconds; fractions count, 0 and less mean the next poll. It is never
  * finished at return and never early. Cancelled, or its `signal` aborted, it leaves no timer. Nim: `sleepAsync`.
  *
- * @throws TypeError when `ms` is not a number; ValueError when it is NaN or infinite
+ * @throws TypeError when `ms` is not a number or the options are none; ValueError when it is NaN or infinite
  */
 export function sleepAsync(ms: number, options?: CancelOption): Future<void> {
-  if (options?.signal !== undefined) return withSignal(options, () => sleepAsync(ms));
+  if (hasSignal(options)) return withSignal(options, () => sleepAsync(ms));
   return new Sleep(getGlobalDispatcher(), requireDelay(ms));
 }
 
@@ -132,8 +132,8 @@ class Sleep extends Future<void> {
  */
 export function withTimeout(future: Future<unknown>, timeoutMs: number): Future<boolean> {
   requireFuture(future);
-  const inTime = new CombinedFuture<boolean>("withTimeout");
   const timeout = sleepAsync(timeoutMs);
+  const inTime = new CombinedFuture<boolean>("withTimeout");
   const onFinished = (): void => {
     timeout.removeCallback(onTimeout);
     timeout.cancel();

@@ -1,8 +1,8 @@
 import { constants } from "node:os";
 import type { Future } from "../asyncfutures.ts";
-import { type CancelOption, withSignal } from "../cancellation.ts";
+import { type CancelOption, hasSignal, withSignal } from "../cancellation.ts";
 import { type Dispatcher, getGlobalDispatcher } from "../dispatcher.ts";
-import { type CancelledError, requireOptions, typeName, ValueError } from "../errors.ts";
+import { type CancelledError, typeName, ValueError } from "../errors.ts";
 import type { AsyncFD } from "../native/selector.ts";
 import { NativeProcess } from "../native/watches.ts";
 import type { Callback, Watch } from "../watch.ts";
@@ -33,7 +33,8 @@ class WatchedProcess extends NativeSource<NativeProcess> {
  * On Linux it takes a pidfd.
  *
  * @returns a virtual descriptor, which the callback gets as well: `unregister` stops the watch
- * @throws OSError `ESRCH` when there is no such process (any more), `EINVAL` for the number of a thread
+ * @throws OSError `ESRCH` when there is no such process (any more); on Linux `EINVAL`, or `ENOENT` of newer kernels, for
+ *   the number of a thread; on Windows `EACCES` for a process of which this one may know nothing
  * @throws ValueError when `pid` can be none, such as 0; TypeError for a wrong type
  * @example
  * const child = Bun.spawn(["sleep", "1"]);
@@ -61,10 +62,10 @@ class ProcessWait extends Operation<ProcessExit> {
   private readonly dispatcher: Dispatcher;
   private readonly registration: Watch;
 
-  constructor(dispatcher: Dispatcher, pid: number) {
+  constructor(dispatcher: Dispatcher, pid: number, process: NativeProcess) {
     super("waitProcess", SocketFlag.None);
     this.pid = pid;
-    this.process = new NativeProcess(pid);
+    this.process = process;
     this.dispatcher = dispatcher;
     this.registration = watchResource(dispatcher, this.process, this);
   }
@@ -95,8 +96,9 @@ class ProcessWait extends Operation<ProcessExit> {
 
 /**
  * Waits for a process to end, and tells how. The status is known of children of this process, and on Linux 6.15 and
- * newer also of processes that their parent was quick to wait for: else `exitCode` and `signal` are null. The status
- * is looked at and not taken, so that `Bun.spawn(…).exited` of the same child resolves as ever.
+ * newer also of processes that their parent was quick to wait for: else `exitCode` and `signal` are null. On Windows
+ * the exit code is known of any process, and there are no signals. The status is looked at and not taken, so that
+ * `Bun.spawn(…).exited` of the same child resolves as ever.
  *
  * Bun's own loop waits for the children of `Bun.spawn`. Before Linux 6.15, the status of one that it saw first is no
  * longer known here, but in `exitCode` and `signalCode` of what `Bun.spawn` gave. A blocking `waitFor` always knows it.
@@ -108,10 +110,9 @@ class ProcessWait extends Operation<ProcessExit> {
  * const { exitCode } = waitFor(waitProcess(child.pid)); // 3
  */
 export function waitProcess(pid: number, options?: CancelOption): Future<ProcessExit> {
-  if (options !== undefined) requireOptions(options);
-  if (options?.signal !== undefined) return withSignal(options, () => waitProcess(pid));
+  if (hasSignal(options)) return withSignal(options, () => waitProcess(pid));
   requirePid(pid);
-  return new ProcessWait(getGlobalDispatcher(), pid);
+  return new ProcessWait(getGlobalDispatcher(), pid, new NativeProcess(pid));
 }
 
 /** @throws TypeError when it is not a number; ValueError when no process can have it */

@@ -93,7 +93,7 @@ export function createAsyncNativeSocket(
 /** Registers a descriptor that this library opened, and closes it when that fails. */
 export function registerOwn(fd: AsyncFD): void {
   try {
-    getGlobalDispatcher().register(fd, true);
+    getGlobalDispatcher().registerOpened(fd, true);
   } catch (error) {
     native.descriptor_close(custody.pointer, fd);
     throw error;

@@ -50,16 +50,15 @@ export abstract class NativeSource<R extends NativeResource> implements VirtualS
 /** Lets `waiter` wait for a resource; closes it when that is not possible. */
 export function watchResource(dispatcher: Dispatcher, resource: NativeResource, waiter: Waiter): Watch {
   try {
-    return watchDescriptor(dispatcher, resource.descriptor, waiter);
+    return watchRegistered(dispatcher, dispatcher.registerOpened(resource.descriptor, false), waiter);
   } catch (error) {
     resource.close();
     throw error;
   }
 }
 
-/** Registers a descriptor that this package opened and lets `waiter` wait for it; both or nothing. */
-export function watchDescriptor(dispatcher: Dispatcher, fd: AsyncFD, waiter: Waiter): Watch {
-  const watch = dispatcher.register(fd);
+/** Lets `waiter` wait for what was just registered; unregisters it when that is not possible. */
+export function watchRegistered(dispatcher: Dispatcher, watch: Watch, waiter: Waiter): Watch {
   try {
     dispatcher.addWaiter(watch, Readiness.read, waiter);
   } catch (error) {

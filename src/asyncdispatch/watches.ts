@@ -33,7 +33,8 @@ export function unregister(target: AsyncFD | AsyncEvent): void {
     target.unregister();
     return;
   }
-  requireDescriptor(target);
+  // A virtual one may have more than 32 bits.
+  if (!contains(target)) requireDescriptor(target);
   const dispatcher = getGlobalDispatcher();
   const virtual = dispatcher.virtuals.remove(target);
   const watch = dispatcher.find(target);

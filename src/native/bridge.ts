@@ -28,7 +28,7 @@ export class NativeBridge extends NativeRecord implements Bridge {
     super(native.bridge_create(), native.bridge_free_address());
     this.selector = selector;
     const open = (port: number) => {
-      succeeded(native.bridge_open(this.pointer, selector, port), "pthread_create");
+      succeeded(native.bridge_open(this.pointer, selector, port), "socketpair");
       return native.bridge_host_end(this.pointer);
     };
     this.bell = isWindows ? new AcceptedBell(open, ring) : bellOf(open(0), ring);
