@@ -25,7 +25,7 @@ export function run(command: string[], cwd = root): void {
 
 /** Installs packages of Debian that are missing. */
 export function installPackages(...names: string[]): void {
-  const missing = names.filter((name) => !Bun.spawnSync(["dpkg", "--status", name]).success);
+  const missing = names.filter((name) => !/^ii /m.test(`${Bun.spawnSync(["dpkg", "--list", name]).stdout}`));
   if (missing.length === 0) return;
   console.log(`installing ${missing.join(", ")}`);
   run(["apt-get", "update", "-qq"]);

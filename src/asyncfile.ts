@@ -69,7 +69,7 @@ const LINE_FORMS: LineForms<null> = { empty: "", end: null };
  *
  * A disk file has a position of its own here: that of the descriptor is where it begins, and is left alone. An
  * operation that is cancelled, or whose `signal` is aborted, loses no byte that it would have read, and may have
- * written a part. Nim: `AsyncFile`.
+ * written a part. On Windows it is of a disk file alone: no selector there knows of the others. Nim: `AsyncFile`.
  *
  * @example
  * const count = async(function* (path: string) {
@@ -336,7 +336,8 @@ function requireStream<S>(stream: S): S {
  * Opens a file, without waiting and not inherited by children. A FIFO is opened at once: for reading also when nobody
  * has it open for writing, and it then is at its end; for writing it needs a reader (`ENXIO`). Nim: `openAsync`.
  *
- * @throws OSError `ENOENT`, `EACCES`, `EISDIR` and the like, with the `path`
+ * @throws OSError `ENOENT`, `EACCES`, `EISDIR` and the like, with the `path`; on Windows `ENOTSUP` for a pipe or a
+ *   terminal
  * @throws ValueError for an unknown mode or a path with a NUL in it; TypeError for a wrong type
  */
 export function openAsync(path: string, mode: FileMode = FileMode.fmRead): AsyncFile {
@@ -359,7 +360,8 @@ export function openAsync(path: string, mode: FileMode = FileMode.fmRead): Async
  * Its blocking mode stays as it is; what blocks is only read or written when the selector says that it is ready.
  *
  * @throws AssertionDefect `Descriptor N already registered`
- * @throws OSError `EBADF` when it is not open; TypeError, ValueError when it is no descriptor at all
+ * @throws OSError `EBADF` when it is not open, on Windows `ENOTSUP` for a pipe or a terminal
+ * @throws TypeError, ValueError when it is no descriptor at all
  */
 export function newAsyncFile(fd: AsyncFD): AsyncFile {
   requireInteger(fd, 0, 2 ** 31 - 1);

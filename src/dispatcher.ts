@@ -40,7 +40,7 @@ const NOTHING_PENDING = "No handles or timers registered in dispatcher.";
 
 /** Plain counters of a dispatcher, since it was made; `waiters`, `pendingTimers` and `descriptors` are of now. */
 export interface DispatcherStatistics {
-  /** Calls of `poll`. */
+  /** Rounds of the loop, those that Bun's loop drives included. */
   readonly polls: number;
   /** Waits of the selector, each one system call. */
   readonly wakeups: number;

@@ -45,7 +45,8 @@ class WatchedSignal extends NativeSource<NativeSignal> {
  * @param signal a name or a number
  * @returns a virtual descriptor, which the callback gets as well: `unregister` stops the watch
  * @throws OSError `EINVAL` for a number that is no signal, for `SIGKILL` and `SIGSTOP`, for the faults `SIGSEGV`,
- *   `SIGBUS`, `SIGILL`, `SIGFPE`, and for the C library's own; `EAGAIN` for more than 256 watches in the process
+ *   `SIGBUS`, `SIGILL`, `SIGFPE`, and for the C library's own; `EAGAIN` for more than 256 watches in the process;
+ *   `ENOTSUP` on Windows
  * @throws ValueError for an unknown name or a fraction; TypeError for a wrong type
  * @example
  * addSignal("SIGTERM", () => {
