@@ -193,12 +193,14 @@ describe.each([...backends])("%s", (selector) => {
 
   /** Bun opens the files that it watches in threads, on a busy machine also when the program runs already. */
   async function settledOpenCount(pid: number): Promise<number> {
-    for (let before = descriptorCount(pid); ; ) {
+    let count = descriptorCount(pid);
+    for (let unchanged = 0; unchanged < 5; unchanged += 1) {
       await Bun.sleep(100);
-      const count = descriptorCount(pid);
-      if (count === before) return count;
-      before = count;
+      const before = count;
+      count = descriptorCount(pid);
+      if (count !== before) unchanged = 0;
     }
+    return count;
   }
 
   /** How many waiter threads there are, once there is any: on a busy machine it may be about to start. */
@@ -227,7 +229,9 @@ describe.each([...backends])("%s", (selector) => {
         // By then Bun has what it keeps for itself.
         if (generation === last / 2) before = { open: await settledOpenCount(pid), memory: privateKiB(pid) };
       }
-      expect(await settledOpenCount(pid)).toBeLessThanOrEqual(before.open + DESCRIPTOR_TOLERANCE);
+      // If one were left of each, it would be half of them; Bun itself has one more or less at times.
+      const tolerance = Math.max(DESCRIPTOR_TOLERANCE, last / 4);
+      expect(await settledOpenCount(pid)).toBeLessThanOrEqual(before.open + tolerance);
       expect(await waiterCount(pid)).toBe(1);
       if (!isQemu) expect(privateKiB(pid)).toBeLessThan(before.memory + MEMORY_TOLERANCE_KIB);
       expect(program.output.text).not.toContain("an old timer fires");
