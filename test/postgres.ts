@@ -15,14 +15,15 @@ const programs = !existsSync(installed)
       .find((folder) => existsSync(join(folder, "initdb")) && existsSync(join(folder, "psql")));
 
 /** Why there is no PostgreSQL to be tested with; undefined when there is. */
-export const missing = hasLibrary() && programs !== undefined ? undefined : "without apt-get install postgresql libpq5";
+export const missing = whatIsMissing();
 
-function hasLibrary(): boolean {
+function whatIsMissing(): string | undefined {
+  if (programs === undefined) return "without apt-get install postgresql libpq5";
   try {
     dlopen("libpq.so.5", { PQlibVersion: { args: [], returns: "i32" } }).close();
-    return true;
+    return undefined;
   } catch {
-    return false;
+    return "as this Bun can load no libpq here: another one than the system's, or without apt-get install libpq5";
   }
 }
 
