@@ -116,8 +116,13 @@ export class FutureBase {
 
   /** @internal As {@link addCallback}, for the driver of a procedure. */
   resumeWhenFinished(waiter: Resumable): void {
-    if (this.state === AWAITED) this.state = PENDING;
+    this.handedOver();
     this.addWaiter(waiter);
+  }
+
+  /** @internal Who drives a procedure has got the future out of its `yield*`; others may wait for it, too. */
+  handedOver(): void {
+    if (this.state === AWAITED) this.state = PENDING;
   }
 
   /** @internal Takes {@link resumeWhenFinished} back. */
@@ -352,7 +357,7 @@ export class Future<T> extends FutureBase implements PromiseLike<T> {
   next(): IteratorResult<Future<T>, T> {
     // Asked again while pending, it was not a driver that asked: read() says so instead of looping.
     if (this.state !== PENDING) {
-      if (this.state === AWAITED) this.state = PENDING;
+      this.handedOver();
       return { done: true, value: this.read() };
     }
     this.state = AWAITED;
@@ -361,13 +366,13 @@ export class Future<T> extends FutureBase implements PromiseLike<T> {
 
   /** @internal A procedure that waits here is cancelled. */
   throw(error: unknown): never {
-    if (this.state === AWAITED) this.state = PENDING;
+    this.handedOver();
     throw error;
   }
 
   /** @internal Whoever iterates leaves early. */
   return(value: T): IteratorResult<Future<T>, T> {
-    if (this.state === AWAITED) this.state = PENDING;
+    this.handedOver();
     return { done: true, value };
   }
 

@@ -42,6 +42,7 @@ export function async<A extends unknown[], T>(proc: (...args: A) => Body<T> | Pr
     try {
       body = proc.apply(this, args) as Body<T>;
     } catch (error) {
+      completeAll(args.filter(isFutureVar));
       return failFrom(undefined, new Future<T>(name), error);
     }
     // Indexed, so that the engine needs no array for the arguments.
@@ -62,6 +63,7 @@ export function async<A extends unknown[], T>(proc: (...args: A) => Body<T> | Pr
     try {
       body = runNative(procedure, () => proc.apply(this, args));
     } catch (error) {
+      completeAll(args.filter(isFutureVar));
       return failFrom(procedure, new Future<T>(name), error);
     }
     const vars = args.filter(isFutureVar);
@@ -74,8 +76,10 @@ export function async<A extends unknown[], T>(proc: (...args: A) => Body<T> | Pr
   return Object.defineProperty(start, "name", { value: name });
 }
 
+/** A future is one as well; an asynchronous generator is not. */
 function isGenerator<T>(body: Body<T> | Promise<T>): body is Body<T> {
-  return typeof (body as Partial<Generator> | null | undefined)?.throw === "function";
+  const candidate = body as Partial<Generator> | null | undefined;
+  return typeof candidate?.throw === "function" && typeof candidate[Symbol.iterator] === "function";
 }
 
 function isFutureVar(value: unknown): value is FutureVar<unknown> {
@@ -124,7 +128,7 @@ function follow<T>(procedure: object | undefined, body: Promise<T>, name: string
 /** The future of one call of a generator procedure, which drives its body. */
 class Coroutine<T> extends Future<T> implements Resumable {
   private readonly body: Body<T>;
-  /** What the body waits for, or waited for last. */
+  /** What the body waits for; undefined while it runs. */
   private awaited: FutureBase | undefined = undefined;
   /** Set while the body has not been told yet that it was cancelled. */
   private cancellation: CancelledError | undefined = undefined;
@@ -140,7 +144,9 @@ class Coroutine<T> extends Future<T> implements Resumable {
     running.procedure = this;
     let step: IteratorResult<Future<unknown>, T>;
     try {
-      step = this.isInterrupted ? this.body.throw(this.takeCancellation()) : this.body.next();
+      const { isInterrupted } = this;
+      this.awaited = undefined;
+      step = isInterrupted ? this.body.throw(this.takeCancellation()) : this.body.next();
       while (!step.done) {
         const awaited: FutureBase = step.value;
         if (!(awaited instanceof FutureBase)) {
@@ -169,17 +175,35 @@ class Coroutine<T> extends Future<T> implements Resumable {
     this.complete(step.value);
   }
 
-  /** Cancels what the body waits for; when that cannot be cancelled, the body is resumed with the error. */
+  /**
+   * Cancels what the innermost procedure waits for that this one waits for, directly or not; when that cannot be
+   * cancelled, the body of that procedure is resumed with the error.
+   */
   protected override tryCancel(error: CancelledError): boolean {
-    if (this.cancellation !== undefined) return true;
+    const outer = new Set<FutureBase>();
+    let procedure: Coroutine<unknown> = this;
+    for (;;) {
+      outer.add(procedure);
+      const { cancellation, awaited } = procedure;
+      if (cancellation !== undefined || !(awaited instanceof Coroutine) || awaited.finished || outer.has(awaited))
+        break;
+      procedure = awaited;
+    }
+    procedure.interrupt(error, outer);
+    return true;
+  }
+
+  private interrupt(error: CancelledError, outer: ReadonlySet<FutureBase>): void {
     const { awaited } = this;
+    // The body has not been told yet of an earlier time.
+    if (this.cancellation !== undefined || awaited?.cancelled) return;
     if (awaited !== undefined && !awaited.finished) {
-      if (awaited.cancel(error.cause)) return true;
+      // Procedures that wait for one another in a ring end by the error.
+      if (!outer.has(awaited) && awaited.cancel(error.cause)) return;
       awaited.forgetWaiter(this);
       resumeSoon(this);
     }
     this.cancellation = error;
-    return true;
   }
 
   /** Resumed although what the body waits for is not finished: it is to be told that it was cancelled. */

@@ -25,6 +25,7 @@ import { errno, socket as native } from "./native/socket.ts";
 import type { LookupRequest } from "./resolver.ts";
 import { SockAddr } from "./sockaddr.ts";
 import { PeekDirectly, SocketInput } from "./socketinput.ts";
+import type { Watch } from "./watch.ts";
 
 /** Options of {@link AsyncSocket.recvLine}. */
 export interface LineOptions extends TransferOptions {
@@ -321,11 +322,14 @@ export class AsyncSocket implements Disposable {
     requirePort(port);
     const bytes = bytesOf(data);
     flagsOf(options);
-    const { fd, domain, sockType, protocol } = this;
+    const { domain, sockType, protocol } = this;
     const refusal = this.refuseStream<void>("sendTo", "Use `send` instead");
     return (
       refusal ??
-      this.attempt("sendTo", () => sendToHost(fd, { address, domain, socketType: sockType, protocol }, port, bytes))
+      this.attempt("sendTo", () => {
+        const watch = getGlobalDispatcher().watch(this.fd);
+        return sendToHost(watch, { address, domain, socketType: sockType, protocol }, port, bytes);
+      })
     );
   }
 
@@ -421,12 +425,14 @@ const acceptAddrFrom = async(function* acceptAddr(
 });
 
 const sendToHost = async(function* sendTo(
-  socket: AsyncFD,
+  watch: Watch,
   request: LookupRequest,
   port: Port,
   data: string | ArrayBufferView | ArrayBuffer,
 ) {
-  return yield* connections.tryEachAddress(request, port, (target) =>
-    datagrams.sendTo(socket, data, new SockAddr(target)),
-  );
+  return yield* connections.tryEachAddress(request, port, (target) => {
+    // Its number may name another socket since the name was looked up.
+    if (!watch.registered) throw new OSError(errno.EBADF, "sendto");
+    return datagrams.sendTo(watch.fd, data, new SockAddr(target));
+  });
 });

@@ -41,7 +41,7 @@ export function multisync<A extends unknown[], T>(proc: (...args: A) => Multisyn
   const name = proc.name || "anonymous";
   const start = function (this: unknown, args: A): MultisyncBody<T> {
     const body = proc.apply(this, args);
-    if (typeof body?.next === "function") return body;
+    if (typeof body?.next === "function" && typeof body[Symbol.iterator] === "function") return body;
     throw new TypeError(`Procedure (${name}) is no generator function`);
   };
   const startAsync = async<A, T>(
@@ -103,6 +103,7 @@ function runBlocking<T>(body: MultisyncBody<T>): T {
 
 function blockFor(x: unknown): unknown {
   if (!(x instanceof Future)) return isPromise(x) ? waitFor(x) : x;
+  x.handedOver();
   pollUntilFinished(x);
   return valueIn(x);
 }
@@ -135,6 +136,7 @@ async function runNative<T>(start: () => MultisyncBody<T>): Promise<T> {
     let value: unknown = step.value;
     try {
       if (value instanceof Future) {
+        value.handedOver();
         await value.then(null, () => undefined);
         value = valueIn(value);
       } else if (isPromise(value)) {

@@ -379,6 +379,14 @@ onEachBackend(() => {
     const message = "Async procedure (plain) is neither a generator nor an async function";
     expectThrow(() => waitFor(proc()), TypeError, message);
   });
+
+  test("an asynchronous generator fails its future", () => {
+    const proc = async(async function* both() {
+      yield 42;
+    } as never) as unknown as () => Future<never>;
+    const message = "Async procedure (both) is neither a generator nor an async function";
+    expectThrow(() => waitFor(proc()), TypeError, message);
+  });
 });
 
 test("types: yield* has the type of the future's value, and the procedure that of its result", () => {

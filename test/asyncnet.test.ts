@@ -17,6 +17,7 @@ import {
   SockType,
   setGlobalDispatcher,
   ValueError,
+  withTimeout,
 } from "../src/index.ts";
 import { datagram, own, pair, server } from "./asyncnet-helper.ts";
 import { abstractName, connectedPair, expectThrow, isWindows, isWine, onEachBackend, thrownBy } from "./backends.ts";
@@ -385,6 +386,16 @@ onEachBackend(() => {
       expect(received).toEqual(
         new AssertionDefect("Cannot `recvFrom` on a TCP socket. Use `recv` or `recvInto` instead"),
       );
+    });
+
+    test("that wait for a lookup when their socket is closed are sent by no other one", () => {
+      const [a, b] = [datagram(), datagram()];
+      const sent = a.socket.sendTo("localhost", b.port, "hello");
+      a.socket.close();
+      const others = Array.from({ length: 5 }, datagram);
+      expect(failureOf(sent)).toMatchObject({ code: "EBADF", syscall: "sendto" });
+      expect(others.length).toBe(5);
+      expect(waitFor(withTimeout(b.socket.recvFrom(100), 20))).toBe(false);
     });
 
     test("fail on a closed socket", () => {

@@ -14,6 +14,7 @@ import {
   type Future,
   getGlobalDispatcher,
   hasPendingOperations,
+  newDispatcher,
   newFuture,
   or,
   poll,
@@ -131,6 +132,17 @@ onEachBackend(() => {
     expect(getGlobalDispatcher().activeDescriptors()).toBe(0);
   });
 
+  test("cancelling a dial in a poll of another dispatcher leaves no descriptor", () => {
+    const dispatcher = getGlobalDispatcher();
+    const future = dial("127.0.0.1", listener().port);
+    const other = newDispatcher();
+    other.callSoon(() => future.cancel("why"));
+    other.poll(0);
+    other.close();
+    expectCancelled(future, "why");
+    expect(dispatcher.handles.size).toBe(1);
+  });
+
   test("cancelling a connect during its lookup leaves the socket unconnected", () => {
     const { port } = listener();
     const socket = createAsyncNativeSocket();
@@ -244,6 +256,62 @@ onEachBackend(() => {
       future.cancel("first");
       future.cancel("second");
       expectCancelled(future, "first");
+    });
+
+    test("a second cancellation that comes before the body was told of the first leaves its finally block alone", () => {
+      let isCleanedUp = false;
+      const proc = async(function* () {
+        try {
+          yield* sleepAsync(60_000);
+        } finally {
+          yield* sleepAsync(1);
+          isCleanedUp = true;
+        }
+      });
+      const future = proc();
+      future.cancel("first");
+      future.cancel("second");
+      expectCancelled(future, "first");
+      expect(isCleanedUp).toBe(true);
+    });
+
+    test("procedures whose finally blocks cancel all of them, themselves included, end once", () => {
+      const job = newFuture();
+      const workers: Future<void>[] = [];
+      const worker = async(function* () {
+        try {
+          yield* job;
+        } finally {
+          for (const each of workers) each.cancel();
+        }
+      });
+      workers.push(worker(), worker());
+      workers[0]?.cancel("stop");
+      expectCancelled(workers[0] as Future<void>, "stop");
+      expectCancelled(workers[1] as Future<void>);
+    });
+
+    test("one at the end of a long chain is cancelled from its beginning", () => {
+      const wait = async(function* (future: Future<void>) {
+        yield* future;
+      });
+      let future = sleepAsync(60_000);
+      for (let i = 0; i < 50_000; i++) future = wait(future);
+      future.cancel("enough");
+      expectCancelled(future, "enough");
+    });
+
+    test("one that waits for itself is ended by its cancellation", () => {
+      let future: Future<void> | undefined;
+      const proc = async(function* (): Generator<Future<void>, void> {
+        yield* sleepAsync(0);
+        yield* future as Future<void>;
+      });
+      future = proc();
+      poll();
+      future.cancel("enough");
+      poll(0);
+      expectCancelled(future, "enough");
     });
 
     test("a second cancellation reaches what the finally block awaits", () => {

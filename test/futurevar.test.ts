@@ -120,6 +120,21 @@ onEachBackend(() => {
     expect(variable.read()).toBe("half");
   });
 
+  test("a procedure whose call throws completes the pending ones among its arguments", () => {
+    const fail = (): never => {
+      throw new Error("reason");
+    };
+    const procedures = [
+      async(function* (_: FutureVar<string>, __: unknown = fail()) {}),
+      async(fail as unknown as (_: FutureVar<string>) => Promise<void>),
+    ];
+    for (const procedure of procedures) {
+      const variable = newFutureVar<string>();
+      expectThrow(() => waitFor(procedure(variable)), Error, "reason");
+      expect(variable.finished).toBe(true);
+    }
+  });
+
   test("a native procedure completes the pending ones among its arguments", () => {
     const fill = async(async (variable: FutureVar<string>) => {
       await sleepAsync(0);

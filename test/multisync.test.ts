@@ -156,6 +156,11 @@ onEachBackend(() => {
       expectThrow(() => run(plain), TypeError, "Procedure (plain) is no generator function");
     });
 
+    test("an asynchronous generator function is a TypeError", () => {
+      const proc = async function* both() {} as never;
+      expectThrow(() => run(proc), TypeError, "Procedure (both) is no generator function");
+    });
+
     test("a finally block may wait", () => {
       const log: string[] = [];
       run(function* () {
@@ -177,6 +182,24 @@ onEachBackend(() => {
     sleep.sync(5);
     expect(performance.now() - start).toBeGreaterThanOrEqual(5);
     expect(getGlobalDispatcher().hasPendingOperations()).toBe(false);
+  });
+
+  test("while the sync form waits for a future, procedures may wait for it as well", () => {
+    const shared = newFuture<number>();
+    const other = async(function* () {
+      yield* sleepAsync(0);
+      return yield* shared;
+    })();
+    const finish = async(function* () {
+      yield* sleepAsync(1);
+      shared.complete(7);
+    });
+    finish();
+    const wait = multisync(function* () {
+      return (yield* shared) as number;
+    });
+    expect(wait.sync()).toBe(7);
+    expect(waitFor(other)).toBe(7);
   });
 
   test("the sync form raises, where it waits, that nothing is pending; the future stays usable", () => {

@@ -11,7 +11,6 @@ import { callFailure, errno, isWindows, socket as native } from "../native/socke
 import { type LookupRequest, resolve } from "../resolver.ts";
 import type { Watch } from "../watch.ts";
 import {
-  closeSocket,
   createAsyncNativeSocket,
   domainOf,
   getSockOpt,
@@ -220,7 +219,8 @@ export function* tryEachAddress<T>(
     try {
       return yield* attempt(target);
     } catch (error) {
-      if (error instanceof CancelledError) throw error;
+      // Nobody wants the next one.
+      if (error instanceof CancelledError || (error as { code?: unknown }).code === "ECANCELED") throw error;
       last = error;
     }
   }
@@ -256,15 +256,16 @@ const dialTo = async(function* dial(request: LookupRequest, port: Port) {
 
 const dialOnce = async(function* dialAddress(target: NativeAddress, { socketType, protocol }: LookupRequest) {
   const spoken = target.domain === Domain.AF_UNIX ? Protocol.IPPROTO_IP : (protocol as Protocol);
+  const dispatcher = getGlobalDispatcher();
   const socket = createAsyncNativeSocket(target.domain, socketType as SockType, spoken);
-  const watch = getGlobalDispatcher().watch(socket);
+  const watch = dispatcher.watch(socket);
   try {
     yield* connectOnce(watch, target);
     return socket;
   } catch (error) {
     // A dispatcher that is closed has unregistered the socket already.
-    if (watch.registered) closeSocket(socket);
-    else native.descriptor_close(custody.pointer, socket);
+    if (watch.registered) dispatcher.unregister(watch, undefined, true);
+    native.descriptor_close(custody.pointer, socket);
     throw error;
   }
 });
