@@ -107,6 +107,17 @@ onEachBackend(() => {
     expect(inProgress()).toEqual({});
   });
 
+  test("a FutureVar that is clean again is counted with the others of its place", () => {
+    const [first, second] = [1, 2].map(() => {
+      const variable = newFutureVar<number>("variable");
+      variable.complete(1);
+      return variable;
+    });
+    second?.clean();
+    first?.clean();
+    expect(inProgress()).toEqual({ variable: 2 });
+  });
+
   test("finishing twice counts once", () => {
     const [first] = [1, 2].map(() => newFuture("maker"));
     first?.complete();
