@@ -7,6 +7,7 @@ import {
   async,
   type FutureError,
   getFuturesInProgress,
+  getGlobalDispatcher,
   isFutureLoggingEnabled,
   newFuture,
   newFutureVar,
@@ -161,6 +162,17 @@ onEachBackend(() => {
       expect(thrownBy(call)).toBeInstanceOf(Error);
     }
     closeSync(file);
+    expect(inProgress()).toEqual({});
+  });
+
+  test("a sleep that a closing dispatcher refuses is not counted", () => {
+    const dispatcher = getGlobalDispatcher();
+    let refusal: unknown;
+    sleepAsync(60_000).addCallback(() => {
+      refusal = thrownBy(() => sleepAsync(1));
+    });
+    dispatcher.close();
+    expect(refusal).toBeInstanceOf(Error);
     expect(inProgress()).toEqual({});
   });
 
