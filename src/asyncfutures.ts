@@ -61,6 +61,8 @@ export class FutureBase {
   protected result: unknown = undefined;
   /** One waiter is the common case and needs no array. */
   private waiters: Waiter | Waiter[] | undefined = undefined;
+  /** @internal Called when it is finished. It is no waiter: it takes no notice of a failure, and is never cleared. */
+  onSettled: (() => void) | undefined = undefined;
 
   constructor(fromProc: string) {
     this.fromProc = fromProc;
@@ -197,6 +199,8 @@ export class FutureBase {
     this.state = state;
     this.result = result;
     if (isFutureLoggingEnabled) logFinished(this);
+    this.onSettled?.();
+    this.onSettled = undefined;
     const { waiters } = this;
     if (waiters === undefined) {
       if (state === FAILED && reportWhenCollected(this, result as Error)) this.state = UNOBSERVED;

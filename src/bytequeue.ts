@@ -63,7 +63,7 @@ export class ByteQueue {
   /** Takes the first bytes out, unread. */
   skip(size: number): void {
     this.start += size;
-    this.searched = 0;
+    this.searched = Math.max(0, this.searched - size);
     if (this.start === this.end) this.clear();
   }
 

@@ -37,6 +37,6 @@ export function withSignal<T, O extends CancelOption>(
   if (future.finished) return future;
   const onAbort = (): void => void future.cancel(signal.reason);
   signal.addEventListener("abort", onAbort, { once: true });
-  future.addCallback(() => signal.removeEventListener("abort", onAbort));
+  future.onSettled = () => signal.removeEventListener("abort", onAbort);
   return future;
 }

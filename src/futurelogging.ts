@@ -49,13 +49,12 @@ export function getFuturesInProgress(): Map<FutureInfo, number> {
 
 /** Counts a future that was created, or is pending again. */
 export function logPending(future: { readonly fromProc: string }): void {
-  let site = siteOf.get(future);
-  if (site === undefined) {
-    site = siteFor({ stackTrace: stackOutside(), fromProc: future.fromProc });
-    siteOf.set(future, site);
-  }
+  const info = siteOf.get(future)?.info ?? { stackTrace: stackOutside(), fromProc: future.fromProc };
+  // The site of one that is pending again may have been deleted, and another have taken its place.
+  const site = sites.get(keyOf(info)) ?? { info, pending: 0 };
+  siteOf.set(future, site);
   site.pending += 1;
-  sites.set(keyOf(site.info), site);
+  sites.set(keyOf(info), site);
 }
 
 /** Takes a future that finishes out of the count. */
@@ -69,10 +68,6 @@ export function logFinished(future: object): void {
 /** Where a future was created; undefined when it was not logged. */
 export function creationStackOf(future: object): string | undefined {
   return siteOf.get(future)?.info.stackTrace;
-}
-
-function siteFor(info: FutureInfo): Site {
-  return sites.get(keyOf(info)) ?? { info, pending: 0 };
 }
 
 function keyOf({ stackTrace, fromProc }: FutureInfo): string {

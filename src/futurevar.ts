@@ -22,9 +22,9 @@ export class FutureVar<T> extends FutureBase {
    *
    * @throws FutureError when it is finished already
    */
-  complete(...[value = this.value]: [value?: T]): void {
+  complete(...given: [value?: T]): void {
     this.settle(COMPLETED, undefined);
-    this.value = value;
+    if (given.length > 0) this.value = given[0] as T;
   }
 
   /**

@@ -82,10 +82,10 @@ export class Lane implements Waiter {
     if (this.operations.length === 0) this.stopWaiting();
   }
 
-  /** Fails all operations. */
+  /** Fails all operations that the caller has not finished. */
   failAll(error: Error): void {
     this.stopWaiting();
-    for (const operation of this.operations.splice(0)) operation.fail(error);
+    for (const operation of this.operations.splice(0)) if (!operation.finished) operation.fail(error);
   }
 
   ready(): boolean {

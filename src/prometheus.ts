@@ -1,6 +1,6 @@
 import { Counter, Gauge, type Registry, register as standardRegistry } from "prom-client";
-import { type Dispatcher, type DispatcherStatistics, getGlobalDispatcher } from "./dispatcher.ts";
-import { requireOptions } from "./errors.ts";
+import { Dispatcher, type DispatcherStatistics, getGlobalDispatcher } from "./dispatcher.ts";
+import { requireOptions, typeName } from "./errors.ts";
 import { getFuturesInProgress } from "./futurelogging.ts";
 
 interface Metric {
@@ -42,6 +42,7 @@ export interface MetricsOptions {
  * future logging was on: see `setFutureLogging`.
  *
  * @throws Error of prom-client when the registry has these metrics already
+ * @throws TypeError when the options or the dispatcher are none
  * @example
  * setFutureLogging(true);
  * registerMetrics();
@@ -49,6 +50,10 @@ export interface MetricsOptions {
  */
 export function registerMetrics(options: MetricsOptions = {}): void {
   requireOptions(options);
+  const { dispatcher } = options;
+  if (dispatcher !== undefined && !(dispatcher instanceof Dispatcher)) {
+    throw new TypeError(`Expected a Dispatcher, got ${typeName(dispatcher)}`);
+  }
   const registers = [options.registry ?? standardRegistry];
   new Gauge({
     name: "asyncdispatch_futures_in_progress",
@@ -61,8 +66,7 @@ export function registerMetrics(options: MetricsOptions = {}): void {
     },
   });
   for (const [key, { kind, name, help }] of Object.entries(METRICS)) {
-    const current = (): number =>
-      (options.dispatcher ?? getGlobalDispatcher()).statistics()[key as keyof DispatcherStatistics];
+    const current = (): number => (dispatcher ?? getGlobalDispatcher()).statistics()[key as keyof DispatcherStatistics];
     if (kind === "gauge") new Gauge({ name, help, registers, collect: collectGauge });
     else new Counter({ name, help, registers, collect: collectCounter });
 

@@ -177,6 +177,14 @@ onEachBackend(() => {
       expect(failureOf(read)).toMatchObject({ code: "EBADF", syscall: "close" });
     });
 
+    test("close leaves an operation alone that its caller finished, and fails the next one", () => {
+      const { reader } = fifo();
+      const [finished, waiting] = [reader.read(1), reader.read(1)];
+      finished.complete(Buffer.from("x"));
+      reader.close();
+      expect(failureOf(waiting)).toMatchObject({ code: "EBADF" });
+    });
+
     test("unregister fails what waits with ECANCELED", () => {
       const { reader } = fifo();
       const read = reader.read(1);

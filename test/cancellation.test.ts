@@ -1,4 +1,5 @@
 import { describe, expect, test } from "bun:test";
+import { getEventListeners } from "node:events";
 import {
   type AsyncFD,
   accept,
@@ -387,6 +388,21 @@ onEachBackend(() => {
       waitFor(future);
       controller.abort();
       expect(future.cancelled).toBe(false);
+    });
+
+    test.each<[string, (future: Future<void>) => void]>([
+      ["finished", () => {}],
+      ["cancelled", (future) => void future.cancel()],
+      ["finished after callback=", (future) => Object.assign(future, { callback: () => {} })],
+      ["finished after clearCallbacks", (future) => future.clearCallbacks()],
+    ])("nothing listens to the signal once the operation is %s", (_what, act) => {
+      const { signal } = new AbortController();
+      const sleep = sleepAsync(0, { signal });
+      expect(getEventListeners(signal, "abort")).toHaveLength(1);
+      act(sleep);
+      waitFor(sleepAsync(1));
+      expect(sleep.finished).toBe(true);
+      expect(getEventListeners(signal, "abort")).toEqual([]);
     });
 
     test("a signal that is none raises a TypeError", () => {

@@ -23,6 +23,13 @@ onEachBackend(() => {
     expect(variable.read()).toEqual(["a", "b"]);
   });
 
+  test("complete with undefined gives it that value", () => {
+    const variable = newFutureVar<string | undefined>();
+    variable.value = "old";
+    variable.complete(undefined);
+    expect(variable.read()).toBeUndefined();
+  });
+
   test("the value can be looked at while pending, read cannot", () => {
     const variable = newFutureVar<number>();
     expect(variable.value).toBeUndefined();

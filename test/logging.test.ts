@@ -7,6 +7,7 @@ import {
   async,
   type FutureError,
   getFuturesInProgress,
+  getGlobalDispatcher,
   isFutureLoggingEnabled,
   newFuture,
   newFutureVar,
@@ -107,6 +108,17 @@ onEachBackend(() => {
     expect(inProgress()).toEqual({});
   });
 
+  test("a FutureVar that is clean again is counted with the others of its place", () => {
+    const [first, second] = [1, 2].map(() => {
+      const variable = newFutureVar<number>("variable");
+      variable.complete(1);
+      return variable;
+    });
+    second?.clean();
+    first?.clean();
+    expect(inProgress()).toEqual({ variable: 2 });
+  });
+
   test("finishing twice counts once", () => {
     const [first] = [1, 2].map(() => newFuture("maker"));
     first?.complete();
@@ -150,6 +162,17 @@ onEachBackend(() => {
       expect(thrownBy(call)).toBeInstanceOf(Error);
     }
     closeSync(file);
+    expect(inProgress()).toEqual({});
+  });
+
+  test("a sleep that a closing dispatcher refuses is not counted", () => {
+    const dispatcher = getGlobalDispatcher();
+    let refusal: unknown;
+    sleepAsync(60_000).addCallback(() => {
+      refusal = thrownBy(() => sleepAsync(1));
+    });
+    dispatcher.close();
+    expect(refusal).toBeInstanceOf(Error);
     expect(inProgress()).toEqual({});
   });
 

@@ -54,7 +54,7 @@ const SOCKET_ROWS: [string, unknown[], SocketCall][] = [
   ["newAsyncSocket's protocol", ["6", 1.5, 17], (v) => api.newAsyncSocket(Domain.AF_INET, SockType.SOCK_STREAM, v)],
   [
     "newAsyncSocket's options",
-    [null, 1, true, { buffered: 1 }, { buffered: null }],
+    [null, 1, true, { buffered: 1 }, { buffered: null }, { inheritable: 0 }],
     (v) => api.newAsyncSocket(Domain.AF_INET, SockType.SOCK_STREAM, 6, v),
   ],
   ["a descriptor", [...WRONG_DESCRIPTORS, readableNoSocket], (v) => api.newAsyncSocket({ fd: v?.call ? v() : v })],

@@ -133,6 +133,14 @@ onEachBackend(() => {
     });
   });
 
+  test.each([[{}], [null], ["dispatcher"]])(
+    "a dispatcher that is none is refused, and nothing registered: %p",
+    (none) => {
+      expect(() => registerMetrics({ registry, dispatcher: none as never })).toThrow(TypeError);
+      expect(registry.getMetricsAsArray()).toEqual([]);
+    },
+  );
+
   test("registering twice with one registry is prom-client's error", () => {
     registerMetrics({ registry });
     expect((thrownBy(() => registerMetrics({ registry })) as Error).message).toContain("already been registered");

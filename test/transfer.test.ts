@@ -15,6 +15,7 @@ import {
   send,
   setSockOpt,
   sleepAsync,
+  unregister,
   ValueError,
 } from "../src/index.ts";
 import { errno } from "../src/native/socket.ts";
@@ -355,6 +356,17 @@ onEachBackend(() => {
     expect(waitFor(recv(b, 100)).length).toBe(0);
     waitFor(send(b, "answer", { flags: SocketFlag.None }));
     expect(waitFor(recv(a, 100)).toString()).toBe("answer");
+  });
+
+  test.each([
+    ["closeSocket", closeSocket, "EBADF"],
+    ["unregister", unregister, "ECANCELED"],
+  ] as const)("%s leaves an operation alone that its caller finished, and fails the next one", (_name, end, code) => {
+    const [a] = connectedPair();
+    const [finished, waiting] = [recv(a, 1), recv(a, 1)];
+    finished.complete(Buffer.from("x"));
+    end(a);
+    expect(failureOf(waiting)).toMatchObject({ code });
   });
 
   test("recv of a descriptor that is no socket fails with ENOTSOCK", () => {

@@ -66,6 +66,18 @@ test("a procedure that fails later and is dropped is reported", () => {
   expect(warningsOf(body).map(({ message }) => message)).toEqual([REPORT]);
 });
 
+test("an operation with a signal that fails and is dropped is reported", () => {
+  const body = `
+    (() => {
+      const socket = library.createAsyncNativeSocket();
+      library.recv(socket, 1, { signal: new AbortController().signal });
+      library.closeSocket(socket);
+    })();`;
+  expect(warningsOf(body).map(({ message }) => message)).toEqual([
+    "A future of recv failed and nobody looked at it: OSError: close EBADF",
+  ]);
+});
+
 test("a FutureVar is reported, and after clean it is not", () => {
   const body = `
     (() => { newFutureVar("dropped").fail(new Error("reason")); })();

@@ -3,6 +3,7 @@ import { asError, CombinedFuture, Future, requireFuture, setEnqueue } from "../a
 import { type CancelOption, hasSignal, withSignal } from "../cancellation.ts";
 import { type Dispatcher, getGlobalDispatcher } from "../dispatcher.ts";
 import { type CancelledError, OSError, typeName, ValueError } from "../errors.ts";
+import { logFinished } from "../futurelogging.ts";
 import { socket } from "../native/socket.ts";
 import type { TimerId } from "../timers.ts";
 
@@ -114,7 +115,13 @@ class Sleep extends Future<void> {
   constructor(dispatcher: Dispatcher, delayMs: number) {
     super("sleepAsync");
     this.dispatcher = dispatcher;
-    this.timer = dispatcher.startTimer(delayMs, this);
+    try {
+      this.timer = dispatcher.startTimer(delayMs, this);
+    } catch (error) {
+      // The future of a timer that does not start.
+      logFinished(this);
+      throw error;
+    }
   }
 
   protected override tryCancel(error: CancelledError): boolean {

@@ -75,6 +75,7 @@ export interface InheritableOption {
  *
  * @param protocol by default TCP for a stream and UDP for datagrams, where the domain is an Internet's
  * @throws OSError when the system refuses (`EMFILE`, `EAFNOSUPPORT`, `EPROTONOSUPPORT`)
+ * @throws TypeError, ValueError for a wrong argument
  */
 export function createAsyncNativeSocket(
   domain: Domain = Domain.AF_INET,
@@ -84,10 +85,22 @@ export function createAsyncNativeSocket(
 ): AsyncFD {
   for (const number of [domain, sockType, protocol]) requireInteger(number, 0, 0xffff);
   requireOptions(options);
-  const result = native.socket_open(custody.pointer, domain, sockType, protocol, options.inheritable ? 1 : 0);
+  const result = native.socket_open(custody.pointer, domain, sockType, protocol, inheritableOf(options));
   const fd = succeeded(result, "socket") as AsyncFD;
   registerOwn(fd);
   return fd;
+}
+
+/** What the native library is told of the option; @throws TypeError when it is not a boolean. */
+export function inheritableOf({ inheritable = false }: InheritableOption = {}): number {
+  return inheritableFlag(inheritable);
+}
+
+function inheritableFlag(inheritable: unknown): number {
+  if (typeof inheritable !== "boolean") {
+    throw new TypeError(`inheritable is true or false, got ${typeName(inheritable)}`);
+  }
+  return Number(inheritable);
 }
 
 /** Registers a descriptor that this library opened, and closes it when that fails. */
@@ -216,10 +229,14 @@ export function getSockOpt(fd: AsyncFD, option: SOBool | SOInt): boolean | numbe
   return isBoolean ? value !== 0 : value;
 }
 
-/** Whether child processes inherit a descriptor; true on success. Nim: `setInheritable`. */
+/**
+ * Whether child processes inherit a descriptor; true on success. Nim: `setInheritable`.
+ *
+ * @throws TypeError, ValueError for a wrong argument
+ */
 export function setInheritable(fd: AsyncFD, inheritable: boolean): boolean {
   requireDescriptor(fd);
-  return native.descriptor_set_inheritable(fd, inheritable ? 1 : 0) >= 0;
+  return native.descriptor_set_inheritable(fd, inheritableFlag(inheritable)) >= 0;
 }
 
 /**

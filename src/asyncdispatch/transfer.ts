@@ -61,7 +61,8 @@ export abstract class Operation<T> extends Future<T> implements Waiter {
   abstract ready(watch: Watch): boolean;
 
   abandon(error: Error): boolean {
-    this.fail(error);
+    // The caller may have finished it.
+    if (!this.finished) this.fail(error);
     return true;
   }
 
