@@ -15,6 +15,7 @@ import {
   domainOf,
   getSockOpt,
   type InheritableOption,
+  inheritableOf,
   Protocol,
   protocolFor,
   registerOwn,
@@ -53,9 +54,9 @@ class Accept<T> extends Operation<T> {
   private readonly inheritable: number;
   private readonly present: (client: AsyncFD) => T;
 
-  constructor(options: AcceptOptions | undefined, present: (client: AsyncFD) => T) {
-    super("accept", flagsOf(options));
-    this.inheritable = options?.inheritable ? 1 : 0;
+  constructor(flags: number, inheritable: number, present: (client: AsyncFD) => T) {
+    super("accept", flags);
+    this.inheritable = inheritable;
     this.present = present;
   }
 
@@ -110,7 +111,7 @@ function startAccepting<T>(
   present: (client: AsyncFD) => T,
 ): Future<T> {
   const watch = getGlobalDispatcher().watch(socket);
-  const operation = new Accept(options, present);
+  const operation = new Accept(flagsOf(options), inheritableOf(options), present);
   // There, a socket that does not listen is not ready to say so.
   if (!isWindows || getSockOpt(socket, SOBool.OptAcceptConn)) return startTaking(watch, operation);
   operation.fail(new OSError(errno.EINVAL, "accept"));
