@@ -125,9 +125,10 @@ class Resolver extends NativeRecord {
     socket.resolver_close(this.pointer);
   }
 
-  /** The thread goes on, and what it finds is dropped. */
+  /** A thread that is at it goes on, and what it finds is dropped. */
   private forget(ticket: number): void {
     this.pending.delete(ticket);
+    socket.resolver_cancel(this.pointer, ticket);
     if (this.pending.size === 0) this.dispatcher.removeWaiter(this.watch, this.waiter);
   }
 

@@ -1,4 +1,4 @@
-import { describe, expect, test } from "bun:test";
+import { describe, expect, spyOn, test } from "bun:test";
 import {
   type AsyncFD,
   accept,
@@ -24,6 +24,7 @@ import {
   waitFor,
   withTimeout,
 } from "../src/index.ts";
+import { socket as native } from "../src/native/socket.ts";
 import { connectedPair, listener, onEachBackend, thrownBy } from "./backends.ts";
 
 function expectCancelled(future: Future<unknown>, reason?: unknown): void {
@@ -129,6 +130,16 @@ onEachBackend(() => {
     expect(dialled.cancel()).toBe(true);
     expectCancelled(dialled);
     expect(getGlobalDispatcher().activeDescriptors()).toBe(0);
+  });
+
+  test("cancelling a dial takes its lookup back from the threads", () => {
+    const cancelled = spyOn(native, "resolver_cancel");
+    try {
+      dial("localhost", 1).cancel();
+      expect(cancelled).toHaveBeenCalledTimes(1);
+    } finally {
+      cancelled.mockRestore();
+    }
   });
 
   test("cancelling a connect during its lookup leaves the socket unconnected", () => {
