@@ -240,12 +240,14 @@ pub fn restoreSignalAction(signal: u8, action: *const SignalAction) i32 {
 }
 
 /// Blocks, while the handler runs, what `former` blocks. System calls that the signal interrupts go on, where
-/// they can.
+/// they can. Of children the process is told as before. Where SIGCHLD was ignored there are zombies now: with
+/// SA_NOCLDWAIT, unlike on Linux, the signal would not come.
 pub fn setSignalHandler(signal: u8, handler: *const SignalHandler, former: *const SignalAction) i32 {
+    const kept = former.flags & (c.SA.NOCLDSTOP | c.SA.NOCLDWAIT);
     const action: SignalAction = .{
         .handler = .{ .sigaction = handler },
         .mask = former.mask,
-        .flags = c.SA.SIGINFO | c.SA.RESTART | c.SA.ONSTACK,
+        .flags = c.SA.SIGINFO | c.SA.RESTART | c.SA.ONSTACK | kept,
     };
     return result(c.sigaction(@enumFromInt(signal), &action, null));
 }

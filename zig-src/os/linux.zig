@@ -279,12 +279,14 @@ pub fn restoreSignalAction(signal: u8, action: *const SignalAction) i32 {
 }
 
 /// Blocks, while the handler runs, what `former` blocks. System calls that the signal interrupts go on, where
-/// they can.
+/// they can. Of children the process is told as before, and those that left no zombies still leave none.
 pub fn setSignalHandler(signal: u8, handler: *const SignalHandler, former: *const SignalAction) i32 {
+    const kept: u32 = @intCast(former.flags & (linux.SA.NOCLDSTOP | linux.SA.NOCLDWAIT));
+    const no_zombies: u32 = if (handlerAddress(former) == signal_ignored) linux.SA.NOCLDWAIT else 0;
     const action: linux.Sigaction = .{
         .handler = .{ .sigaction = handler },
         .mask = former.mask,
-        .flags = linux.SA.SIGINFO | linux.SA.RESTART | linux.SA.ONSTACK,
+        .flags = linux.SA.SIGINFO | linux.SA.RESTART | linux.SA.ONSTACK | kept | no_zombies,
     };
     return result(linux.sigaction(@enumFromInt(signal), &action, null));
 }

@@ -93,6 +93,35 @@ test "an ignored signal and a default action come back too" {
     }
 }
 
+test "a watch of SIGCHLD leaves zombies, and tells of stopped children, only where that was so before" {
+    const SA = linux.SA;
+    const number: i32 = @intFromEnum(linux.SIG.CHLD);
+    const before = try actionOf(number);
+    defer _ = os.restoreSignalAction(@intCast(number), &before);
+    for ([_]struct { ?linux.Sigaction.handler_fn, u32, u32 }{
+        .{ linux.SIG.IGN, 0, SA.NOCLDWAIT },
+        .{ linux.SIG.DFL, SA.NOCLDWAIT, SA.NOCLDWAIT },
+        .{ linux.SIG.DFL, SA.NOCLDSTOP, SA.NOCLDSTOP },
+    }) |case| {
+        const handler, const flags, const expected = case;
+        const action: linux.Sigaction = .{
+            .handler = .{ .handler = handler },
+            .mask = linux.sigemptyset(),
+            .flags = flags,
+        };
+        try expectEqual(0, linux.sigaction(.CHLD, &action, null));
+        const watch = try open(number);
+        defer watch.free();
+        try expectEqual(expected, (try actionOf(number)).flags & (SA.NOCLDSTOP | SA.NOCLDWAIT));
+        const pid: i32 = @bitCast(@as(u32, @truncate(linux.fork())));
+        if (pid == 0) linux.exit_group(0);
+        var status: u32 = undefined;
+        const reaped = linux.errno(linux.wait4(pid, @ptrCast(&status), 0, null));
+        try expectEqual(if (expected == SA.NOCLDWAIT) linux.E.CHILD else .SUCCESS, reaped);
+        try std.testing.expect(support.becomesReadable(watch.descriptor, 1000));
+    }
+}
+
 test "a handler that was installed over ours stays, and the next watch calls it" {
     const before = try actionOf(usr1);
     defer _ = os.restoreSignalAction(@intCast(usr1), &before);
