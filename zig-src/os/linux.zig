@@ -262,7 +262,8 @@ pub const SignalInfo = linux.siginfo_t;
 /// What the process does with a signal, as the kernel keeps it.
 pub const SignalAction = linux.k_sigaction;
 pub const SignalHandler = fn (SIG, *const SignalInfo, ?*anyopaque) callconv(.c) void;
-/// Handlers up to here are no functions: the default action, and this one.
+/// Handlers up to the second are no functions.
+pub const signal_default = 0;
 pub const signal_ignored = 1;
 
 pub fn handlerAddress(action: *const SignalAction) usize {
@@ -289,6 +290,11 @@ pub fn setSignalHandler(signal: u8, handler: *const SignalHandler, former: *cons
         .flags = linux.SA.SIGINFO | linux.SA.RESTART | linux.SA.ONSTACK | kept | no_zombies,
     };
     return result(linux.sigaction(@enumFromInt(signal), &action, null));
+}
+
+/// Sends the signal to this thread.
+pub fn raise(signal: SIG) void {
+    _ = linux.tgkill(linux.getpid(), linux.gettid(), signal);
 }
 
 /// A socket that never blocks, as every one that `accept` gives.
