@@ -72,7 +72,7 @@ export class Dispatcher extends Reactor implements Disposable {
   private closed = false;
   /** While the dispatcher is closing: what outstanding operations fail with, and new ones throw. */
   private closingReason: OSError | undefined;
-  private readonly resources: { close(): void }[] = [];
+  private readonly resources: { close(reason: OSError): void }[] = [];
   private readonly counters = { polls: 0, timers: 0, callbacks: 0 };
   /** While Bun's loop drives this dispatcher. */
   private bunLoop: BunLoop | undefined;
@@ -265,7 +265,7 @@ export class Dispatcher extends Reactor implements Disposable {
   abandon(): void {
     this.detach();
     this.closed = true;
-    for (const resource of this.resources) resource.close();
+    for (const resource of this.resources) resource.close(new OSError(errno.ECANCELED, "close"));
     for (const source of this.virtuals.removeAll()) source.stop();
     this.selector.abandon();
   }
@@ -282,8 +282,8 @@ export class Dispatcher extends Reactor implements Disposable {
     return this.selector.openBridge?.(ring) as Bridge;
   }
 
-  /** @internal Closes `resource` when the dispatcher is closed. */
-  own(resource: { close(): void }): void {
+  /** @internal Closes `resource` when the dispatcher is closed; its operations fail with the reason. */
+  own(resource: { close(reason: OSError): void }): void {
     this.resources.push(resource);
   }
 
@@ -364,7 +364,7 @@ export class Dispatcher extends Reactor implements Disposable {
 
   private abandonEverything(reason: OSError): void {
     this.closingReason = reason;
-    for (const resource of this.resources) resource.close();
+    for (const resource of this.resources) resource.close(reason);
     for (const source of this.virtuals.removeAll()) source.stop();
     for (const watch of this.watches()) this.unregister(watch, reason);
     for (let timer = this.timers.popDue(Infinity); timer !== undefined; timer = this.timers.popDue(Infinity)) {

@@ -117,17 +117,18 @@ class Resolver extends NativeRecord {
     return lookup;
   }
 
-  close(): void {
+  close(reason: OSError): void {
     resolvers.delete(this.dispatcher);
-    for (const lookup of this.pending.values()) lookup.fail(new OSError(errno.ECANCELED, "getaddrinfo"));
+    for (const lookup of this.pending.values()) lookup.fail(reason);
     this.pending.clear();
     this.dispatcher.unregister(this.watch);
     socket.resolver_close(this.pointer);
   }
 
-  /** The thread goes on, and what it finds is dropped. */
+  /** A thread that is at it goes on, and what it finds is dropped. */
   private forget(ticket: number): void {
     this.pending.delete(ticket);
+    socket.resolver_cancel(this.pointer, ticket);
     if (this.pending.size === 0) this.dispatcher.removeWaiter(this.watch, this.waiter);
   }
 

@@ -1,4 +1,4 @@
-import { describe, expect, test } from "bun:test";
+import { describe, expect, spyOn, test } from "bun:test";
 import { getEventListeners } from "node:events";
 import {
   type AsyncFD,
@@ -26,6 +26,7 @@ import {
   waitFor,
   withTimeout,
 } from "../src/index.ts";
+import { socket as native } from "../src/native/socket.ts";
 import { connectedPair, listener, onEachBackend, thrownBy } from "./backends.ts";
 
 function expectCancelled(future: Future<unknown>, reason?: unknown): void {
@@ -142,6 +143,16 @@ onEachBackend(() => {
     other.close();
     expectCancelled(future, "why");
     expect(dispatcher.handles.size).toBe(1);
+  });
+
+  test("cancelling a dial takes its lookup back from the threads", () => {
+    const cancelled = spyOn(native, "resolver_cancel");
+    try {
+      dial("localhost", 1).cancel();
+      expect(cancelled).toHaveBeenCalledTimes(1);
+    } finally {
+      cancelled.mockRestore();
+    }
   });
 
   test("cancelling a connect during its lookup leaves the socket unconnected", () => {

@@ -2,7 +2,9 @@ import { expect, test } from "bun:test";
 import {
   AssertionDefect,
   async,
+  asyncCheck,
   callSoon,
+  dial,
   type Future,
   getGlobalDispatcher,
   newDispatcher,
@@ -24,6 +26,11 @@ onEachBackend((selector) => {
     const received = recv(a, 10);
     getGlobalDispatcher().close();
     expect(received.error).toMatchObject(CANCELED);
+  });
+
+  test("close does not throw the ECANCELED of a lookup that was passed to asyncCheck", () => {
+    asyncCheck(dial("localhost", 9));
+    getGlobalDispatcher().close();
   });
 
   test("Q24: close fails sleepers with ECANCELED", () => {

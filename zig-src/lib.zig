@@ -298,6 +298,10 @@ pub export fn resolver_start(
     return self.start(question(name, name_length, domain, socket_type, protocol), ticket);
 }
 
+pub export fn resolver_cancel(self: *Resolver, ticket: u32) void {
+    self.cancel(ticket);
+}
+
 pub export fn resolver_take(self: *Resolver, lookup: *abi.Lookup) i32 {
     return self.take(lookup);
 }

@@ -76,6 +76,13 @@ pub const Resolver = struct {
         return 0;
     }
 
+    /// Drops a lookup that has not begun, so that the others need not wait for it. One that runs goes on.
+    pub fn cancel(self: *Resolver, ticket: u32) void {
+        self.lock.lock();
+        defer self.lock.unlock();
+        if (self.waiting.remove(ticket)) |request| allocator.destroy(request);
+    }
+
     /// 1 when there was a finished lookup. 0 clears the event, under the lock, so that the next lookup to
     /// finish raises it again.
     pub fn take(self: *Resolver, lookup: *abi.Lookup) i32 {
@@ -202,6 +209,20 @@ const Queue = struct {
         self.first = request.next;
         if (self.first == null) self.last = null;
         return request;
+    }
+
+    fn remove(self: *Queue, ticket: u32) ?*Request {
+        var previous: ?*Request = null;
+        var current = self.first;
+        while (current) |request| : (current = request.next) {
+            if (request.lookup.ticket == ticket) {
+                if (previous) |before| before.next = request.next else self.first = request.next;
+                if (request.next == null) self.last = previous;
+                return request;
+            }
+            previous = request;
+        }
+        return null;
     }
 
     fn clear(self: *Queue) void {

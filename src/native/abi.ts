@@ -1,6 +1,6 @@
 // Generated from zig-src/abi.zig by `zig build abi`; do not edit.
 
-export const ABI_VERSION = 8;
+export const ABI_VERSION = 9;
 export const EVENT_CAPACITY = 65536;
 export const LOOKUP_ADDRESS_CAPACITY = 32;
 
@@ -201,6 +201,7 @@ export const symbols = {
   resolver_open: { args: ["ptr"], returns: "i32" },
   resolver_descriptor: { args: ["ptr"], returns: "i32" },
   resolver_start: { args: ["ptr", "buffer", "buffer_length", "u32", "u32", "u32", "u32"], returns: "i32" },
+  resolver_cancel: { args: ["ptr", "u32"], returns: "void" },
   resolver_take: { args: ["ptr", "buffer"], returns: "i32" },
   resolver_close: { args: ["ptr"], returns: "void" },
   resolver_free_address: { args: [], returns: "ptr" },

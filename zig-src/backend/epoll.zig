@@ -77,7 +77,7 @@ pub const Epoll = struct {
         }
         if (count < kernel_events.len) {
             const code = self.rebuild(table, events, &count);
-            if (code < 0 and count == 0) return code;
+            if (code < 0 and count == 0) return restOrFail(code);
         }
         if (kernel_events.len == self.kernel_events.len) self.grow();
         return @intCast(count);
@@ -124,6 +124,13 @@ pub const Epoll = struct {
         self.kernel_events = larger;
     }
 };
+
+/// Without a descriptor to spare, the stale event comes again at once: a moment's rest, and another wait.
+fn restOrFail(code: i32) i32 {
+    if (code != os.failure(.MFILE) and code != os.failure(.NFILE)) return code;
+    _ = os.poll(&.{}, std.time.ns_per_ms);
+    return 0;
+}
 
 fn kernelEvent(handle: abi.Handle, interest: u32) os.EpollEvent {
     var events: u32 = 0;

@@ -62,8 +62,9 @@ pub fn Kqueue(comptime kernel: type) type {
         /// refuses. Others may have been closed, or be nothing to wait for; their callers are told at once.
         pub fn setInterest(self: *Self, change: Change) i32 {
             var buffer: [2]Kevent = undefined;
-            const changes = kernelChanges(change, &buffer);
-            if (change.is_own and !self.is_watched) return self.enqueue(changes);
+            const can_wait = change.is_own and !self.is_watched;
+            const changes = kernelChanges(change, !can_wait, &buffer);
+            if (can_wait) return self.enqueue(changes);
             // kqueue would take a file, and call it ready for ever.
             const unfit = if (change.is_own or change.after == 0) 0 else os.checkWaitable(change.descriptor);
             if (unfit < 0) return unfit;
@@ -188,13 +189,16 @@ pub fn Kqueue(comptime kernel: type) type {
     };
 }
 
-fn kernelChanges(change: Change, buffer: *[2]Kevent) []Kevent {
+/// `asks`: also about what stays as it is. To enable it again changes nothing, but is refused when the knote is gone.
+fn kernelChanges(change: Change, asks: bool, buffer: *[2]Kevent) []Kevent {
     var count: usize = 0;
     for ([_]i16{ EVFILT.READ, EVFILT.WRITE }) |filter| {
         const direction = directionOf(filter);
-        if ((change.before ^ change.after) & direction == 0) continue;
-        buffer[count] = if (change.after & direction != 0)
-            kernelChange(change.descriptor, filter, EV.ADD, @bitCast(change.handle))
+        const was_wanted = change.before & direction != 0;
+        const is_wanted = change.after & direction != 0;
+        if (was_wanted == is_wanted and !(is_wanted and asks)) continue;
+        buffer[count] = if (is_wanted)
+            kernelChange(change.descriptor, filter, if (was_wanted) EV.ENABLE else EV.ADD, @bitCast(change.handle))
         else
             kernelChange(change.descriptor, filter, EV.DELETE, nobody);
         count += 1;

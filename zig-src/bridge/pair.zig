@@ -18,9 +18,9 @@ pub const Bell = struct {
         if (!isHungUp(self.end)) _ = os.close(self.host_end);
     }
 
-    /// Whether the other end is closed.
+    /// Whether the other end is closed. macOS does not even tell that where nothing is asked for.
     fn isHungUp(end: i32) bool {
-        var entries = [_]os.PollEntry{.{ .fd = end, .events = 0, .revents = 0 }};
+        var entries = [_]os.PollEntry{.{ .fd = end, .events = os.POLL.IN, .revents = 0 }};
         return os.poll(&entries, 0) == 1 and entries[0].revents & os.POLL.HUP != 0;
     }
 };

@@ -223,7 +223,8 @@ pub const SignalInfo = c.siginfo_t;
 /// What the process does with a signal.
 pub const SignalAction = c.Sigaction;
 pub const SignalHandler = fn (SIG, *const SignalInfo, ?*anyopaque) callconv(.c) void;
-/// Handlers up to here are no functions: the default action, and this one.
+/// Handlers up to the second are no functions.
+pub const signal_default = 0;
 pub const signal_ignored = 1;
 
 pub fn handlerAddress(action: *const SignalAction) usize {
@@ -240,14 +241,21 @@ pub fn restoreSignalAction(signal: u8, action: *const SignalAction) i32 {
 }
 
 /// Blocks, while the handler runs, what `former` blocks. System calls that the signal interrupts go on, where
-/// they can.
+/// they can. Of children the process is told as before. Where SIGCHLD was ignored there are zombies now: with
+/// SA_NOCLDWAIT, unlike on Linux, the signal would not come.
 pub fn setSignalHandler(signal: u8, handler: *const SignalHandler, former: *const SignalAction) i32 {
+    const kept = former.flags & (c.SA.NOCLDSTOP | c.SA.NOCLDWAIT);
     const action: SignalAction = .{
         .handler = .{ .sigaction = handler },
         .mask = former.mask,
-        .flags = c.SA.SIGINFO | c.SA.RESTART | c.SA.ONSTACK,
+        .flags = c.SA.SIGINFO | c.SA.RESTART | c.SA.ONSTACK | kept,
     };
     return result(c.sigaction(@enumFromInt(signal), &action, null));
+}
+
+/// Sends the signal to this thread.
+pub fn raise(signal: SIG) void {
+    _ = c.raise(signal);
 }
 
 /// A socket that never blocks, as every one that `accept` gives.
@@ -370,6 +378,10 @@ pub fn setOption(descriptor: i32, level: i32, name: u32, value: []const u8) i32 
 
 pub const Lock = if (is_macos) struct {
     inner: c.os_unfair_lock = .{},
+
+    pub fn tryLock(self: *Lock) bool {
+        return c.os_unfair_lock_trylock(&self.inner);
+    }
 
     pub fn lock(self: *Lock) void {
         c.os_unfair_lock_lock(&self.inner);

@@ -16,8 +16,12 @@ pub fn FutexLock(
         const contended = 2;
         const Self = @This();
 
+        pub fn tryLock(self: *Self) bool {
+            return self.state.cmpxchgStrong(unlocked, locked, .acquire, .monotonic) == null;
+        }
+
         pub fn lock(self: *Self) void {
-            if (self.state.cmpxchgStrong(unlocked, locked, .acquire, .monotonic) == null) return;
+            if (self.tryLock()) return;
             // Whoever has waited must assume that others wait as well, hence `contended` and never `locked`.
             while (self.state.swap(contended, .acquire) != unlocked) wait(&self.state.raw, contended);
         }

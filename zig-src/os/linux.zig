@@ -262,7 +262,8 @@ pub const SignalInfo = linux.siginfo_t;
 /// What the process does with a signal, as the kernel keeps it.
 pub const SignalAction = linux.k_sigaction;
 pub const SignalHandler = fn (SIG, *const SignalInfo, ?*anyopaque) callconv(.c) void;
-/// Handlers up to here are no functions: the default action, and this one.
+/// Handlers up to the second are no functions.
+pub const signal_default = 0;
 pub const signal_ignored = 1;
 
 pub fn handlerAddress(action: *const SignalAction) usize {
@@ -279,14 +280,21 @@ pub fn restoreSignalAction(signal: u8, action: *const SignalAction) i32 {
 }
 
 /// Blocks, while the handler runs, what `former` blocks. System calls that the signal interrupts go on, where
-/// they can.
+/// they can. Of children the process is told as before, and those that left no zombies still leave none.
 pub fn setSignalHandler(signal: u8, handler: *const SignalHandler, former: *const SignalAction) i32 {
+    const kept: u32 = @intCast(former.flags & (linux.SA.NOCLDSTOP | linux.SA.NOCLDWAIT));
+    const no_zombies: u32 = if (handlerAddress(former) == signal_ignored) linux.SA.NOCLDWAIT else 0;
     const action: linux.Sigaction = .{
         .handler = .{ .sigaction = handler },
         .mask = former.mask,
-        .flags = linux.SA.SIGINFO | linux.SA.RESTART | linux.SA.ONSTACK,
+        .flags = linux.SA.SIGINFO | linux.SA.RESTART | linux.SA.ONSTACK | kept | no_zombies,
     };
     return result(linux.sigaction(@enumFromInt(signal), &action, null));
+}
+
+/// Sends the signal to this thread.
+pub fn raise(signal: SIG) void {
+    _ = linux.tgkill(linux.getpid(), linux.gettid(), signal);
 }
 
 /// A socket that never blocks, as every one that `accept` gives.

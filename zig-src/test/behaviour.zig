@@ -490,6 +490,28 @@ test "epoll forgets a number that came to name what cannot be watched" {
     try subject.unregister(again);
 }
 
+test "epoll rests while there is no descriptor for the set that is free of a stale event" {
+    if (builtin.os.tag != .linux) return error.SkipZigTest; // epoll is Linux's
+    const subject: Subject = try .init(.epoll);
+    defer subject.deinit();
+    const pipe: Pipe = try .init();
+    defer pipe.deinit();
+    const closed = try support.duplicate(pipe.reader, 0);
+    const handle = try subject.register(closed, read);
+    _ = os.close(closed);
+    try subject.unregister(handle);
+    try pipe.put();
+    const limit: support.DescriptorLimit = try .current();
+    defer limit.restore();
+    try limit.set(@intCast(try support.descriptorMark()));
+    const start_ns = os.monotonicNanoseconds();
+    for (0..3) |_| try expectEqual(0, (try subject.wait(0)).len);
+    try expect(support.elapsedMilliseconds(start_ns) >= 3);
+    limit.restore();
+    for (0..3) |_| try expectEqual(0, (try subject.wait(0)).len);
+    try expect(!support.becomesReadable(subject.selector.descriptor(), 0));
+}
+
 test "epoll without epoll_pwait2 is coarser, but never early" {
     if (builtin.os.tag != .linux) return error.SkipZigTest; // epoll is Linux's
     const subject: Subject = try .init(.epoll);

@@ -2,7 +2,6 @@
 
 const std = @import("std");
 const builtin = @import("builtin");
-const linux = std.os.linux;
 const abi = @import("../abi.zig");
 const os = @import("../os.zig").os;
 const Bridge = @import("../bridge.zig").Bridge;
@@ -250,7 +249,7 @@ fn Suite(comptime backend: abi.Backend) type {
             if (!support.is_posix) return error.SkipZigTest; // Windows sets no limit to the handles of a process
             const subject: Subject = try .init(backend);
             defer subject.deinit();
-            const limit: Limit = try .current();
+            const limit: support.DescriptorLimit = try .current();
             defer limit.restore();
             const before = try support.duplicate(0, 0);
             _ = os.close(before);
@@ -297,23 +296,3 @@ test "the bell outlives that the selector puts another epoll set in the place of
     try pipe.put();
     try door.expectOneRing();
 }
-
-/// Lowers the number of descriptors that this process may have.
-const Limit = struct {
-    former: linux.rlimit,
-
-    fn current() !Limit {
-        var former: linux.rlimit = undefined;
-        if (linux.errno(linux.getrlimit(.NOFILE, &former)) != .SUCCESS) return error.NoLimit;
-        return .{ .former = former };
-    }
-
-    fn set(self: Limit, count: u32) !void {
-        const limit: linux.rlimit = .{ .cur = count, .max = self.former.max };
-        if (linux.errno(linux.setrlimit(.NOFILE, &limit)) != .SUCCESS) return error.NoLimit;
-    }
-
-    fn restore(self: Limit) void {
-        _ = linux.setrlimit(.NOFILE, &self.former);
-    }
-};

@@ -183,6 +183,26 @@ test "a number that came to name another file is not unwatched, and its owner is
     try subject.unregister(handle);
 }
 
+test "a number that came to name another file is not taken for the old one when the interest widens" {
+    const subject: Subject = try .init(.kqueue);
+    defer subject.deinit();
+    const pair: support.SocketPair = try .init();
+    defer pair.deinit();
+    const other: support.SocketPair = try .init();
+    defer other.deinit();
+    const number = pair.ends[0];
+    for ([_]u32{ read, write }) |before| {
+        const handle = try subject.register(number, before);
+        try expectEqual(number, os.duplicateOver(other.ends[@intFromBool(before == write)], number));
+        try expectErrno(.BADF, subject.selector.setInterest(handle, read | write));
+        try subject.expectNothing();
+        try subject.setInterest(handle, write);
+        try subject.setInterest(handle, read | write);
+        try subject.expectOnly(handle, write);
+        try subject.unregister(handle);
+    }
+}
+
 test "a change that waits comes before one that does not" {
     var subject = try ownSubject();
     defer subject.deinit();

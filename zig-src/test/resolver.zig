@@ -88,6 +88,26 @@ test "every lookup is taken once, whatever the order" {
     try expectEqual(0, resolver.take(&lookup));
 }
 
+test "a cancelled lookup that has not begun is not looked up, and the others keep their order" {
+    const subject: Subject = try .init(support.any_backend);
+    defer subject.deinit();
+    const resolver = try create();
+    defer resolver.free();
+    const handle = try subject.register(resolver.event, support.read);
+    resolver.running = std.math.maxInt(u32); // No thread more is started.
+    for (0..6) |ticket| try expectEqual(0, resolver.start(ask("127.0.0.1", .inet), @intCast(ticket)));
+    for ([_]u32{ 2, 0, 5, 9 }) |ticket| resolver.cancel(ticket);
+    resolver.running = 0;
+    try expectEqual(0, resolver.start(ask("127.0.0.1", .inet), 6));
+
+    var lookup: abi.Lookup = undefined;
+    for ([_]u32{ 1, 3, 4, 6 }) |ticket| {
+        while (resolver.take(&lookup) == 0) try subject.expectOnly(handle, support.read);
+        try expectEqual(ticket, lookup.ticket);
+    }
+    try expectEqual(0, resolver.take(&lookup));
+}
+
 test "closing amid lookups closes the event with the last thread" {
     const subject: Subject = try .init(support.any_backend);
     defer subject.deinit();

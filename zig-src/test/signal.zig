@@ -8,6 +8,8 @@ const support = @import("support.zig");
 const Subject = support.Subject;
 const expectEqual = std.testing.expectEqual;
 
+/// To this very thread, so that it has been handled when this returns.
+const raise = os.raise;
 const usr1: i32 = @intFromEnum(linux.SIG.USR1);
 
 fn open(number: i32) !*signal.Watch {
@@ -20,11 +22,6 @@ fn expectNoWatch(errno: os.Errno, number: i32) !void {
     const watch = signal.Watch.create() orelse return error.NoWatch;
     defer watch.free();
     try support.expectErrno(errno, watch.open(number));
-}
-
-/// To this very thread, so that it has been handled when this returns.
-fn raise(number: linux.SIG) void {
-    _ = linux.tgkill(linux.getpid(), linux.gettid(), number);
 }
 
 fn actionOf(number: i32) !os.SignalAction {
@@ -93,6 +90,35 @@ test "an ignored signal and a default action come back too" {
     }
 }
 
+test "a watch of SIGCHLD leaves zombies, and tells of stopped children, only where that was so before" {
+    const SA = linux.SA;
+    const number: i32 = @intFromEnum(linux.SIG.CHLD);
+    const before = try actionOf(number);
+    defer _ = os.restoreSignalAction(@intCast(number), &before);
+    for ([_]struct { ?linux.Sigaction.handler_fn, u32, u32 }{
+        .{ linux.SIG.IGN, 0, SA.NOCLDWAIT },
+        .{ linux.SIG.DFL, SA.NOCLDWAIT, SA.NOCLDWAIT },
+        .{ linux.SIG.DFL, SA.NOCLDSTOP, SA.NOCLDSTOP },
+    }) |case| {
+        const handler, const flags, const expected = case;
+        const action: linux.Sigaction = .{
+            .handler = .{ .handler = handler },
+            .mask = linux.sigemptyset(),
+            .flags = flags,
+        };
+        try expectEqual(0, linux.sigaction(.CHLD, &action, null));
+        const watch = try open(number);
+        defer watch.free();
+        try expectEqual(expected, (try actionOf(number)).flags & (SA.NOCLDSTOP | SA.NOCLDWAIT));
+        const pid: i32 = @bitCast(@as(u32, @truncate(linux.fork())));
+        if (pid == 0) linux.exit_group(0);
+        var status: u32 = undefined;
+        const reaped = linux.errno(linux.wait4(pid, @ptrCast(&status), 0, null));
+        try expectEqual(if (expected == SA.NOCLDWAIT) linux.E.CHILD else .SUCCESS, reaped);
+        try std.testing.expect(support.becomesReadable(watch.descriptor, 1000));
+    }
+}
+
 test "a handler that was installed over ours stays, and the next watch calls it" {
     const before = try actionOf(usr1);
     defer _ = os.restoreSignalAction(@intCast(usr1), &before);
@@ -149,6 +175,25 @@ test "a handler that was installed over ours and passes signals on is called onc
     raise(.USR1);
     try expectEqual(3, Chain.calls);
     try expectEqual(3, original.get());
+}
+
+test "put back after the last watch, our handler lets the signal take its default action" {
+    const before = try actionOf(usr1);
+    defer _ = os.restoreSignalAction(@intCast(usr1), &before);
+    const watch = try open(usr1);
+    try Chain.install();
+    watch.free();
+    raise(.USR1);
+    try expectEqual(1, Chain.calls); // and we live
+    const pid: i32 = @bitCast(@as(u32, @truncate(linux.fork())));
+    if (pid == 0) {
+        _ = linux.sigaction(.USR1, &Chain.former, null);
+        raise(.USR1);
+        linux.exit_group(0);
+    }
+    var status: u32 = undefined;
+    try expectEqual(@as(usize, @intCast(pid)), linux.wait4(pid, @ptrCast(&status), 0, null));
+    try expectEqual(@intFromEnum(linux.SIG.USR1), status & 0x7f);
 }
 
 test "signals that cannot be watched are EINVAL" {

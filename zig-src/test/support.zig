@@ -2,6 +2,7 @@
 
 const std = @import("std");
 const builtin = @import("builtin");
+const linux = std.os.linux;
 const abi = @import("../abi.zig");
 const os = @import("../os.zig").os;
 const Selector = @import("../selector.zig").Selector;
@@ -90,6 +91,26 @@ pub const Subject = struct {
             .readiness = readiness,
         };
         try std.testing.expectEqual(expected, events[0]);
+    }
+};
+
+/// Lowers the number of descriptors that this process may have.
+pub const DescriptorLimit = struct {
+    former: linux.rlimit,
+
+    pub fn current() !DescriptorLimit {
+        var former: linux.rlimit = undefined;
+        if (linux.errno(linux.getrlimit(.NOFILE, &former)) != .SUCCESS) return error.NoLimit;
+        return .{ .former = former };
+    }
+
+    pub fn set(self: DescriptorLimit, count: u32) !void {
+        const limit: linux.rlimit = .{ .cur = count, .max = self.former.max };
+        if (linux.errno(linux.setrlimit(.NOFILE, &limit)) != .SUCCESS) return error.NoLimit;
+    }
+
+    pub fn restore(self: DescriptorLimit) void {
+        _ = linux.setrlimit(.NOFILE, &self.former);
     }
 };
 

@@ -68,7 +68,7 @@ pub const Watch = struct {
         lock.lock();
         defer lock.unlock();
         counts[self.signal] -= 1;
-        if (counts[self.signal] == 0) restore(self.signal);
+        if (counts[self.signal] == 0) _ = restore(self.signal);
         entries[self.place].store(0, .seq_cst);
         // A handler that has already read the entry may be about to write.
         while (running.load(.seq_cst) != 0) os.yield();
@@ -88,7 +88,7 @@ const Entry = packed struct(u64) {
     descriptor: i32,
 };
 
-/// Guards the installing of handlers. The handler itself takes no lock: it may interrupt who holds it.
+/// Guards the installing of handlers. The handler itself never waits for it: it may interrupt who holds it.
 var lock: os.Lock = .{};
 var counts: [os.signal_count]u32 = @splat(0);
 /// How many of our handlers are installed, or below one of somebody else, which may pass signals on to them.
@@ -128,12 +128,12 @@ fn install(number: u8) i32 {
     return failed;
 }
 
-/// The caller holds the lock. What somebody else has installed over our handler stays.
-fn restore(number: u8) void {
+/// The caller holds the lock. What somebody else has installed over our handler stays; then it returns false.
+fn restore(number: u8) bool {
     var current: os.SignalAction = undefined;
-    if (os.signalAction(number, &current) < 0 or !look(number, &current)) return;
+    if (os.signalAction(number, &current) < 0 or !look(number, &current)) return false;
     layers[number] -= 1;
-    _ = os.restoreSignalAction(number, &handlers[layers[number]].formers[number]);
+    return os.restoreSignalAction(number, &handlers[layers[number]].formers[number]) >= 0;
 }
 
 /// Whether this action is the one of ours that is in front. Those that somebody has taken away are not counted any more.
@@ -159,14 +159,15 @@ const Handler = struct {
 
 fn Caller(comptime layer: usize) type {
     return struct {
-        /// Runs in whichever thread the signal interrupted: atomics and `write`, nothing else. Then calls who handled
-        /// the signal before; the three arguments do no harm to a handler that takes one.
+        /// Runs in whichever thread the signal interrupted: atomics and system calls, nothing else. Then calls who
+        /// handled the signal before; the three arguments do no harm to a handler that takes one.
         fn call(signal: os.SIG, info: *const os.SignalInfo, context: ?*anyopaque) callconv(.c) void {
             const number = @intFromEnum(signal);
             _ = running.fetchAdd(1, .seq_cst);
-            tell(number);
+            const is_told = tell(number);
             const former = handlers[layer].former_addresses[number].load(.seq_cst);
             _ = running.fetchSub(1, .seq_cst);
+            if (former == os.signal_default and !is_told) giveBack(signal);
             if (former <= os.signal_ignored) return;
             const handler: *const os.SignalHandler = @ptrFromInt(former);
             handler(signal, info, context);
@@ -174,10 +175,23 @@ fn Caller(comptime layer: usize) type {
     };
 }
 
-/// Wakes those who watch the signal.
-fn tell(number: u32) void {
+/// Wakes those who watch the signal. False when nobody does.
+fn tell(number: u32) bool {
+    var is_told = false;
     for (&entries) |*entry| {
         const found: Entry = @bitCast(entry.load(.seq_cst));
-        if (found.signal == number) _ = os.eventRaise(found.descriptor);
+        if (found.signal != number) continue;
+        _ = os.eventRaise(found.descriptor);
+        is_told = true;
     }
+    return is_told;
+}
+
+/// Our handler stayed below one of somebody else, who has put it back since the last watch ended. The signal takes its
+/// default action when the handler returns.
+fn giveBack(signal: os.SIG) void {
+    if (!lock.tryLock()) return;
+    defer lock.unlock();
+    const number: u8 = @intCast(@intFromEnum(signal));
+    if (counts[number] == 0 and restore(number)) os.raise(signal);
 }
