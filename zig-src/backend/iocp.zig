@@ -70,16 +70,12 @@ pub const Iocp = struct {
     /// Leaves it to the next wait to begin: a poll cannot be widened but by cancelling it and beginning anew.
     pub fn setInterest(self: *Iocp, change: Change) i32 {
         const failed = if (change.is_own) 0 else os.checkWaitable(change.descriptor);
-        if (failed < 0) {
-            if (self.find(change.handle)) |watch| self.disarm(watch);
-            // The number may name something else by now, of a kind that cannot be watched.
-            return if (change.before == 0) failed else os.failure(.BADF);
-        }
+        const after = if (failed < 0) 0 else change.after;
         if (self.find(change.handle)) |watch| {
-            if (change.after == 0) self.disarm(watch) else self.outdate(watch);
-            return 0;
-        }
-        return if (change.after == 0) 0 else self.add(change);
+            if (after == 0) self.disarm(watch) else self.outdate(watch);
+        } else if (after != 0) return self.add(change);
+        // The number may name something else by now, of a kind that cannot be watched.
+        return if (failed < 0 and change.before != 0) os.failure(.BADF) else failed;
     }
 
     /// Begins what the next wait would, for somebody who waits in its stead. What fails is left to that wait to tell.
