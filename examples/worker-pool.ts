@@ -61,6 +61,8 @@ async function runPool(limit: number, workerCount: number): Promise<void> {
     const job: Job = { shared, limit, work: work.token, results: results.token };
     return new Worker(import.meta.path, { workerData: job });
   });
+  // From now on: one may end before the last result is seen.
+  const exits = workers.map((worker) => once(worker, "exit"));
 
   const finished = newFuture("runPool");
   let wakeUps = 0;
@@ -77,7 +79,7 @@ async function runPool(limit: number, workerCount: number): Promise<void> {
   const primes = memory.subarray(RESULTS).reduce((sum, count) => sum + count, 0);
   console.log(`${primes} primes below ${limit}, in ${PIECE_COUNT} pieces, by ${workerCount} Workers`);
   console.log(`the main thread was woken ${wakeUps} times`);
-  await Promise.all(workers.map((worker) => once(worker, "exit")));
+  await Promise.all(exits);
 }
 
 if (isMainThread) await runPool(Number(process.argv[2] ?? 200_000), Number(process.argv[3] ?? 2));
