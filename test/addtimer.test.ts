@@ -4,7 +4,6 @@ import {
   addTimer,
   callSoon,
   contains,
-  Dispatcher,
   drain,
   getGlobalDispatcher,
   hasPendingOperations,
@@ -12,9 +11,9 @@ import {
   setGlobalDispatcher,
   unregister,
 } from "../src/index.ts";
+import { newSimulatedDispatcher } from "../src/testing.ts";
 import { millisecondsOf, onEachBackend } from "./backends.ts";
 import { openDescriptors } from "./descriptors.ts";
-import { SimulatedSelector } from "./simulated.ts";
 
 onEachBackend(() => {
   test("Q13: a timer of 0 ms fires in the next poll", () => {
@@ -132,21 +131,16 @@ onEachBackend(() => {
 });
 
 test("R22: missed periodic ticks are one call, and the rhythm is kept", () => {
-  const selector = new SimulatedSelector();
-  setGlobalDispatcher(new Dispatcher(selector));
-  try {
-    const ticks: number[] = [];
-    addTimer(10, false, () => {
-      ticks.push(selector.time);
-      return ticks.length === 4;
-    });
-    // The thread is busy from 10 to 47 ms.
-    callSoon(() => {
-      if (ticks.length === 0) selector.time = 47;
-    });
-    while (hasPendingOperations()) poll(-1);
-    expect(ticks).toEqual([47, 50, 60, 70]);
-  } finally {
-    setGlobalDispatcher(null);
-  }
+  using dispatcher = newSimulatedDispatcher();
+  setGlobalDispatcher(dispatcher);
+  const { simulation } = dispatcher;
+  const ticks: number[] = [];
+  addTimer(10, false, () => {
+    ticks.push(simulation.now());
+    return ticks.length === 4;
+  });
+  // The thread is busy until 47 ms.
+  callSoon(() => simulation.advance(47));
+  while (hasPendingOperations()) poll(-1);
+  expect(ticks).toEqual([47, 50, 60, 70]);
 });

@@ -4,7 +4,7 @@ import {
   addRead,
   addTimer,
   callSoon,
-  Dispatcher,
+  type Dispatcher,
   getGlobalDispatcher,
   newDispatcher,
   poll,
@@ -15,10 +15,10 @@ import {
   sleepAsync,
   ValueError,
 } from "../src/index.ts";
+import { newSimulatedDispatcher } from "../src/testing.ts";
 import { emptyFifo, expectThrow, onEachBackend, openFifo, readableFifo, thrownBy, writeTo } from "./backends.ts";
 import { aWhile, called, hostedPair, waiterThreads } from "./bunloop-helper.ts";
 import { openDescriptors } from "./descriptors.ts";
-import { SimulatedSelector } from "./simulated.ts";
 
 /** A test with a dispatcher that is not the global one, which is closed after it. */
 function withOwn(selector: SelectorKind, body: (own: Dispatcher) => Promise<void>): () => Promise<void> {
@@ -206,7 +206,7 @@ onEachBackend((selector) => {
   });
 
   test("a dispatcher whose selector Bun's loop cannot wait for cannot be attached, but can be the global one", () => {
-    const simulated = new Dispatcher(new SimulatedSelector());
+    using simulated = newSimulatedDispatcher();
     expectThrow(() => simulated.attach(), ValueError, "Bun's loop cannot wait for this selector");
     setGlobalDispatcher(simulated);
     expect(getGlobalDispatcher()).toBe(simulated);

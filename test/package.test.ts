@@ -110,6 +110,7 @@ describe.skipIf(isWindows)("types (skipped on Windows, whose tools are not this 
     import * as streams from "asyncdispatch/asyncstreams";
     import * as backend from "asyncdispatch/backend";
     import * as prometheus from "asyncdispatch/prometheus";
+    import * as testing from "asyncdispatch/testing";
 
     export const length = async(function* (fd: AsyncFD) {
       const data = yield* recv(fd, 100);
@@ -118,7 +119,7 @@ describe.skipIf(isWindows)("types (skipped on Windows, whose tools are not this 
     export const known: number = waitFor(length(0 as AsyncFD));
     // @ts-expect-error: the value of a future has its type
     export const wrong: string = waitFor(newFuture<number>());
-    export { AsyncSocket, backend, futures, macro, openAsync, prometheus, streams };
+    export { AsyncSocket, backend, futures, macro, openAsync, prometheus, streams, testing };
   `;
   const STRICT = ["--strict", "--exactOptionalPropertyTypes", "--noUncheckedIndexedAccess", "--noUnusedLocals"];
 

@@ -1,18 +1,9 @@
 import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
-import {
-  type AsyncFD,
-  addRead,
-  addWrite,
-  contains,
-  Dispatcher,
-  register,
-  setGlobalDispatcher,
-  unregister,
-} from "../src/index.ts";
+import { addRead, addWrite, contains, register, setGlobalDispatcher, unregister } from "../src/index.ts";
 import { Readiness } from "../src/native/abi.ts";
+import { newSimulatedDispatcher } from "../src/testing.ts";
 import { append, CallbackWaiter, prepend, takeAll, type Waiter, type WaiterRing, withoutFirst } from "../src/watch.ts";
-import { SimulatedSelector } from "./simulated.ts";
 
 describe("WaiterRing", () => {
   const step = fc.constantFrom("append", "append", "prepend", "withoutFirst", "withoutFirst", "takeAll");
@@ -106,13 +97,12 @@ interface Trace {
   errors: number;
 }
 
-const fd = 3 as AsyncFD;
-
-/** Runs a program with a real dispatcher on a simulated selector. */
+/** Runs a program with a simulated dispatcher. */
 function run({ initial, added, rounds }: Program): Trace {
-  const selector = new SimulatedSelector();
-  using dispatcher = new Dispatcher(selector);
+  using dispatcher = newSimulatedDispatcher();
   setGlobalDispatcher(dispatcher);
+  const { simulation } = dispatcher;
+  const fd = simulation.openDescriptor();
   const trace: Trace = { calls: [], waiting: [], errors: 0 };
   const rest = [...added];
   let lastNumber = 0;
@@ -128,6 +118,11 @@ function run({ initial, added, rounds }: Program): Trace {
       return next.result;
     });
   };
+  const setReadiness = (readiness: number): void => {
+    simulation.setReadable(fd, (readiness & Readiness.read) !== 0);
+    simulation.setWritable(fd, (readiness & Readiness.write) !== 0);
+    simulation.setFailed(fd, (readiness & Readiness.failed) !== 0);
+  };
   const pollOnce = (): void => {
     try {
       dispatcher.callSoon(() => {});
@@ -140,14 +135,14 @@ function run({ initial, added, rounds }: Program): Trace {
   register(fd);
   for (const initialPlan of initial) add(initialPlan);
   for (const readiness of rounds) {
-    selector.ready.set(fd, readiness);
+    setReadiness(readiness);
     trace.calls.push([]);
     pollOnce();
     const { waiters } = dispatcher.statistics();
     trace.waiting.push(waiters);
     expect(dispatcher.activeDescriptors()).toBe(waiters > 0 ? 1 : 0);
   }
-  selector.ready.clear();
+  setReadiness(0);
   // One error leaves per poll; the others wait in the queue.
   while (dispatcher.hasQueuedCallbacks) pollOnce();
   return trace;

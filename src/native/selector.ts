@@ -28,7 +28,8 @@ export const EVENT_WORDS = EventLayout.size / Uint32Array.BYTES_PER_ELEMENT;
  * alone, so that a test can put a simulated one in its place. Nim: `Selector`.
  */
 export interface Selector {
-  readonly kind: SelectorKind;
+  /** `"simulated"`: the one of `asyncdispatch/testing`. */
+  readonly kind: SelectorKind | "simulated";
   /** The selector's own descriptor, readable when an event is waiting; -1 where the system has none, or when closed. */
   readonly descriptor: number;
   /** What the last {@link wait} found: per event {@link EVENT_WORDS} words. */

@@ -1,0 +1,182 @@
+import { maxDescriptors, requireDelay } from "./asyncdispatch/loop.ts";
+import { requireInteger } from "./asyncdispatch/sockets.ts";
+import { Dispatcher } from "./dispatcher.ts";
+import { AssertionDefect, IOSelectorsException, requireOptions, typeName, ValueError } from "./errors.ts";
+import { EVENT_CAPACITY, Readiness } from "./native/abi.ts";
+import { type AsyncFD, EVENT_WORDS, type Handle, type Selector } from "./native/selector.ts";
+
+/** Options of {@link newSimulatedDispatcher}. */
+export interface SimulationOptions {
+  /** Decides what a system leaves open; an integer from 0 to 2³²-1, 0 by default. The same one gives the same run. */
+  readonly seed?: number;
+}
+
+/**
+ * The selector of a {@link SimulatedDispatcher}: a clock that moves only by waiting, and descriptors that are ready
+ * when the test says so.
+ *
+ * What a system leaves open is drawn from the seed: in which order descriptors that are ready at the same time are
+ * reported, and how many of them a poll sees. At least one is.
+ */
+export class SimulatedSelector implements Selector {
+  readonly kind = "simulated";
+  readonly descriptor = -1;
+  readonly events = new Uint32Array(EVENT_CAPACITY * EVENT_WORDS);
+  readonly seed: number;
+  private readonly random: () => number;
+  private timeMs = 0;
+  private lastDescriptor = maxDescriptors() + 1;
+  private lastIndex = 0;
+  /** What the descriptors are ready for: bits of `Readiness`. */
+  private readonly readiness = new Map<AsyncFD, number>();
+  private readonly registrations = new Map<number, { readonly fd: AsyncFD; interest: number }>();
+
+  /** @param seed as in {@link SimulationOptions} */
+  constructor(seed: number) {
+    requireInteger(seed, 0, 2 ** 32 - 1);
+    this.seed = seed;
+    this.random = randomNumbers(seed);
+  }
+
+  /** Milliseconds since the beginning: what has been waited for, and {@link advance}d. */
+  now(): number {
+    return this.timeMs;
+  }
+
+  /**
+   * Lets time pass, as work that takes long does. Timers that become due fire in the next poll.
+   *
+   * @throws ValueError when `ms` is negative, NaN or infinite; TypeError for a wrong type
+   */
+  advance(ms: number): void {
+    if (requireDelay(ms) < 0) throw new ValueError(`Time cannot go back by ${-ms} ms`);
+    this.timeMs += ms;
+  }
+
+  /** A new descriptor, ready for nothing, which `register` and the like take. No descriptor of the system has its number. */
+  openDescriptor(): AsyncFD {
+    this.lastDescriptor -= 1;
+    const fd = this.lastDescriptor as AsyncFD;
+    this.readiness.set(fd, 0);
+    return fd;
+  }
+
+  /**
+   * Makes a descriptor readable, until it is made unreadable again: the next polls call who waits for that.
+   *
+   * @throws ValueError when it is none of {@link openDescriptor}; TypeError for a wrong type
+   */
+  setReadable(fd: AsyncFD, isReadable = true): void {
+    this.setReadiness(fd, Readiness.read, isReadable);
+  }
+
+  /** As {@link setReadable}, for writing. */
+  setWritable(fd: AsyncFD, isWritable = true): void {
+    this.setReadiness(fd, Readiness.write, isWritable);
+  }
+
+  /** As {@link setReadable}, for an error or the end of the peer: calls who waits for either direction. */
+  setFailed(fd: AsyncFD, isFailed = true): void {
+    this.setReadiness(fd, Readiness.failed, isFailed);
+  }
+
+  private setReadiness(fd: AsyncFD, bit: number, isSet: boolean): void {
+    if (typeof isSet !== "boolean") throw new TypeError(`Expected true or false, got ${typeName(isSet)}`);
+    const before = this.readiness.get(fd);
+    if (before === undefined) throw new ValueError(`${fd} is not a simulated descriptor`);
+    this.readiness.set(fd, isSet ? before | bit : before & ~bit);
+  }
+
+  /** @throws IOSelectorsException for all but what {@link openDescriptor} gave: also sockets, events and processes */
+  register(fd: AsyncFD, handle: Handle): void {
+    if (!this.readiness.has(fd)) throw new IOSelectorsException(`Descriptor ${fd} is not a simulated one`);
+    this.lastIndex += 1;
+    handle.index = this.lastIndex;
+    handle.generation = 0;
+    this.registrations.set(handle.index, { fd, interest: 0 });
+  }
+
+  setInterest({ index }: Handle, interest: number): void {
+    const registration = this.registrations.get(index);
+    if (registration === undefined) throw new IOSelectorsException("The descriptor's registration is gone");
+    registration.interest = interest;
+  }
+
+  unregister({ index }: Handle): void {
+    this.registrations.delete(index);
+  }
+
+  /** @throws AssertionDefect when it would wait for ever */
+  wait(timeoutMs: number, limit: number): number {
+    const ready = shuffled(this.readyEvents(), this.random);
+    if (ready.length === 0) {
+      if (timeoutMs < 0) throw new AssertionDefect("Nothing can happen any more: no timer, and no descriptor is ready");
+      this.timeMs += timeoutMs;
+      return 0;
+    }
+    const count = Math.min(limit, 1 + Math.floor(this.random() * ready.length));
+    this.events.set(ready.slice(0, count).flat());
+    return count;
+  }
+
+  private readyEvents(): number[][] {
+    return [...this.registrations]
+      .filter(([, { interest }]) => interest !== 0)
+      .map(([index, { fd, interest }]) => [index, 0, (this.readiness.get(fd) ?? 0) & (interest | Readiness.failed)])
+      .filter(([, , readiness]) => readiness !== 0);
+  }
+
+  close(): void {
+    this.registrations.clear();
+  }
+
+  abandon(): void {
+    this.close();
+  }
+}
+
+/**
+ * A dispatcher for tests, on a virtual clock: it never waits, as its clock jumps to when the next timer is due.
+ * Bun's loop does not drive it, only `poll`, `waitFor` and the like do.
+ */
+export class SimulatedDispatcher extends Dispatcher {
+  readonly simulation: SimulatedSelector;
+
+  constructor(simulation: SimulatedSelector) {
+    super(simulation);
+    this.simulation = simulation;
+  }
+}
+
+/**
+ * A {@link SimulatedDispatcher} of its own, not yet the global one.
+ *
+ * @throws ValueError, TypeError when the options or the seed are none
+ * @example
+ * test("gives up after an hour", () => {
+ *   using dispatcher = newSimulatedDispatcher();
+ *   setGlobalDispatcher(dispatcher);
+ *   expect(waitFor(withTimeout(newFuture("never"), 3_600_000))).toBe(false);
+ *   expect(dispatcher.simulation.now()).toBe(3_600_000);
+ * });
+ */
+export function newSimulatedDispatcher(options: SimulationOptions = {}): SimulatedDispatcher {
+  requireOptions(options);
+  return new SimulatedDispatcher(new SimulatedSelector(options.seed ?? 0));
+}
+
+function shuffled<T>(items: T[], random: () => number): T[] {
+  const keyed = items.map((item) => ({ item, key: random() }));
+  return keyed.toSorted((a, b) => a.key - b.key).map(({ item }) => item);
+}
+
+/** Numbers from 0 to below 1 that depend on `seed` alone: mulberry32, good enough to choose by. */
+function randomNumbers(seed: number): () => number {
+  let state = seed;
+  return () => {
+    state = (state + 0x6d2b79f5) | 0;
+    let mixed = Math.imul(state ^ (state >>> 15), state | 1);
+    mixed ^= mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61);
+    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32;
+  };
+}
