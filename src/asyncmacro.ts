@@ -67,7 +67,7 @@ export function async<A extends unknown[], T>(proc: (...args: A) => Body<T> | Pr
       return failFrom(procedure, new Future<T>(name), error);
     }
     const vars = args.filter(isFutureVar);
-    if (!isGenerator(body)) return follow(procedure, vars.length === 0 ? body : endingNative(body, vars), name);
+    if (!isGenerator(body)) return follow(procedure, body, name, vars);
     const coroutine = new Coroutine(vars.length === 0 ? body : ending(body, vars), name);
     coroutine.resume();
     return coroutine;
@@ -108,16 +108,24 @@ function completeAll(vars: FutureVar<unknown>[]): void {
   for (const variable of vars) if (!variable.finished) variable.complete();
 }
 
-function follow<T>(procedure: object | undefined, body: Promise<T>, name: string): Future<T> {
+/** The future of a native procedure's promise, settled after the variables are complete. */
+function follow<T>(
+  procedure: object | undefined,
+  body: Promise<T>,
+  name: string,
+  vars: FutureVar<unknown>[],
+): Future<T> {
   const future = new Future<T>(name);
   if (typeof body?.then !== "function") {
+    completeAll(vars);
     return failFrom(
       procedure,
       future,
       new TypeError(`Async procedure (${name}) is neither a generator nor an async function`),
     );
   }
-  body.then(
+  const ended = vars.length === 0 ? body : endingNative(body, vars);
+  ended.then(
     (value) => future.complete(value),
     // Nothing is returned: a failed future would be taken for a promise and reject once more.
     (reason) => void failFrom(procedure, future, reason),
@@ -125,13 +133,21 @@ function follow<T>(procedure: object | undefined, body: Promise<T>, name: string
   return future;
 }
 
+/** That a body is to end, of which it has not been told yet. */
+interface Cancellation {
+  readonly error: CancelledError;
+  /** Who was asked to: it is asked again if this body ends before it is told. */
+  readonly requesters: Set<FutureBase>;
+}
+
 /** The future of one call of a generator procedure, which drives its body. */
 class Coroutine<T> extends Future<T> implements Resumable {
   private readonly body: Body<T>;
   /** What the body waits for; undefined while it runs. */
   private awaited: FutureBase | undefined = undefined;
-  /** Set while the body has not been told yet that it was cancelled. */
-  private cancellation: CancelledError | undefined = undefined;
+  private cancellation: Cancellation | undefined = undefined;
+  /** What was cancelled for this one's sake: its end tells the body. */
+  private messenger: FutureBase | undefined = undefined;
 
   constructor(body: Body<T>, name: string) {
     super(name);
@@ -144,9 +160,10 @@ class Coroutine<T> extends Future<T> implements Resumable {
     running.procedure = this;
     let step: IteratorResult<Future<unknown>, T>;
     try {
-      const { isInterrupted } = this;
+      const interruption = this.takeInterruption();
       this.awaited = undefined;
-      step = isInterrupted ? this.body.throw(this.takeCancellation()) : this.body.next();
+      this.messenger = undefined;
+      step = interruption === undefined ? this.body.next() : this.body.throw(interruption);
       while (!step.done) {
         const awaited: FutureBase = step.value;
         if (!(awaited instanceof FutureBase)) {
@@ -154,9 +171,9 @@ class Coroutine<T> extends Future<T> implements Resumable {
           continue;
         }
         // Cancelled while it ran, or while a value was on its way to it, which it has got now.
-        const error = awaited.finished ? undefined : this.takeCancellation();
-        if (error !== undefined && !awaited.cancel(error.cause)) {
-          step = this.body.throw(error);
+        const untold = awaited.finished ? undefined : this.tellBy(awaited);
+        if (untold !== undefined) {
+          step = this.body.throw(untold);
         } else if (awaited.finished) {
           awaited.observe();
           step = this.body.next();
@@ -168,53 +185,88 @@ class Coroutine<T> extends Future<T> implements Resumable {
       }
     } catch (error) {
       failFrom(this, this, error);
+      this.passCancellationOn();
       return;
     } finally {
       running.procedure = outer;
     }
     this.complete(step.value);
+    this.passCancellationOn();
+  }
+
+  protected override tryCancel(error: CancelledError): boolean {
+    this.cancelInnermost({ error, requesters: new Set([this]) });
+    return true;
   }
 
   /**
    * Cancels what the innermost procedure waits for that this one waits for, directly or not; when that cannot be
    * cancelled, the body of that procedure is resumed with the error.
    */
-  protected override tryCancel(error: CancelledError): boolean {
+  private cancelInnermost(cancellation: Cancellation): void {
     const outer = new Set<FutureBase>();
     let procedure: Coroutine<unknown> = this;
     for (;;) {
       outer.add(procedure);
-      const { cancellation, awaited } = procedure;
-      if (cancellation !== undefined || !(awaited instanceof Coroutine) || awaited.finished || outer.has(awaited))
-        break;
+      const { awaited } = procedure;
+      if (procedure.cancellation !== undefined || !(awaited instanceof Coroutine)) break;
+      if (awaited.finished || outer.has(awaited)) break;
+      procedure.messenger = awaited;
       procedure = awaited;
     }
-    procedure.interrupt(error, outer);
-    return true;
+    procedure.interrupt(cancellation, outer);
   }
 
-  private interrupt(error: CancelledError, outer: ReadonlySet<FutureBase>): void {
+  private interrupt(cancellation: Cancellation, outer: ReadonlySet<FutureBase>): void {
     const { awaited } = this;
     // The body has not been told yet of an earlier time.
-    if (this.cancellation !== undefined || awaited?.cancelled) return;
+    if (awaited?.cancelled && awaited === this.messenger) return;
+    if (this.cancellation !== undefined) {
+      for (const requester of cancellation.requesters) this.cancellation.requesters.add(requester);
+      return;
+    }
     if (awaited !== undefined && !awaited.finished) {
       // Procedures that wait for one another in a ring end by the error.
-      if (!outer.has(awaited) && awaited.cancel(error.cause)) return;
+      if (!outer.has(awaited) && awaited.cancel(cancellation.error.cause)) {
+        this.messenger = awaited;
+        return;
+      }
       awaited.forgetWaiter(this);
       resumeSoon(this);
     }
-    this.cancellation = error;
+    this.cancellation = cancellation;
   }
 
-  /** Resumed although what the body waits for is not finished: it is to be told that it was cancelled. */
-  private get isInterrupted(): boolean {
-    return this.cancellation !== undefined && this.awaited !== undefined && !this.awaited.finished;
+  /** The error to resume the body with, although what it waits for is not finished. */
+  private takeInterruption(): CancelledError | undefined {
+    if (this.cancellation === undefined || this.awaited === undefined || this.awaited.finished) return undefined;
+    return this.takeCancellation()?.error;
   }
 
-  private takeCancellation(): CancelledError | undefined {
-    const error = this.cancellation;
+  /** Cancels what the body is about to wait for, if it has to be told; the error to tell it by when that is in vain. */
+  private tellBy(awaited: FutureBase): CancelledError | undefined {
+    const cancellation = this.takeCancellation();
+    if (cancellation === undefined) return undefined;
+    const { error } = cancellation;
+    if (awaited instanceof Coroutine) awaited.cancelInnermost(cancellation);
+    else if (!awaited.cancel(error.cause)) return error;
+    // It may be waiting for this very procedure, and the cancellation have come back.
+    if (this.takeCancellation() !== undefined) return error;
+    this.messenger = awaited;
+    return undefined;
+  }
+
+  /** The body ended without a wait at which it could have been told. */
+  private passCancellationOn(): void {
+    const cancellation = this.takeCancellation();
+    if (cancellation === undefined) return;
+    for (const requester of cancellation.requesters) requester.cancel(cancellation.error.cause);
+  }
+
+  private takeCancellation(): Cancellation | undefined {
+    const { cancellation } = this;
     this.cancellation = undefined;
-    return error;
+    return cancellation;
   }
 
   private wrongYield(value: unknown): Error {

@@ -326,6 +326,110 @@ onEachBackend(() => {
       expectCancelled(future, "enough");
     });
 
+    test("one that cancels itself and then waits for itself is ended by that", () => {
+      let self: Future<void> | undefined;
+      const proc = async(function* (): Generator<Future<void>, void> {
+        yield* sleepAsync(0);
+        self?.cancel("enough");
+        yield* self as Future<void>;
+      });
+      self = proc();
+      expectCancelled(self, "enough");
+    });
+
+    test.each([
+      [
+        "yields it",
+        (wait: Future<void>) =>
+          (function* () {
+            yield wait;
+          })(),
+      ],
+      [
+        "catches its error",
+        (wait: Future<void>) =>
+          (function* () {
+            try {
+              yield* wait;
+            } catch {}
+          })(),
+      ],
+    ])("one whose wait somebody else has cancelled, and that %s, is cancelled at its next await", (_what, first) => {
+      const wait = sleepAsync(60_000);
+      const proc = async(function* () {
+        yield* first(wait);
+        yield* sleepAsync(60_000);
+      });
+      const future = proc();
+      wait.cancel("by somebody else");
+      future.cancel("stop");
+      expectCancelled(future, "stop");
+    });
+
+    test("two that share a wait and are both cancelled both end, although they catch what the wait fails with", () => {
+      const wait = sleepAsync(60_000);
+      const proc = async(function* () {
+        yield wait;
+        yield* sleepAsync(60_000);
+      });
+      const futures = [proc(), proc()] as const;
+      for (const future of futures) future.cancel("stop");
+      // Of the first, the wait's end is what tells it.
+      drain(0);
+      expectCancelled(futures[1], "stop");
+      futures[0].cancel("stop");
+      expectCancelled(futures[0], "stop");
+    });
+
+    test("the cancellation reaches the outer procedure when the inner one ends without a further await", () => {
+      const value = newFuture<string>();
+      const received: string[] = [];
+      const inner = async(function* () {
+        return yield* value;
+      });
+      const middle = async(function* () {
+        return yield* inner();
+      });
+      const outer = async(function* () {
+        received.push(yield* middle());
+        yield* sleepAsync(60_000);
+      });
+      const futures = [outer(), outer()] as const;
+      value.complete("hello");
+      for (const future of futures) future.cancel("stop");
+      for (const future of futures) expectCancelled(future, "stop");
+      expect(received).toEqual(["hello", "hello"]);
+    });
+
+    test("the cancellation reaches every outer procedure that waits for the one that ends untold", () => {
+      const value = newFuture<string>();
+      const shared = async(function* () {
+        return yield* value;
+      })();
+      const outer = async(function* () {
+        yield* shared;
+        yield* sleepAsync(60_000);
+      });
+      const futures = [outer(), outer()] as const;
+      value.complete("hello");
+      for (const future of futures) future.cancel("stop");
+      for (const future of futures) expectCancelled(future, "stop");
+    });
+
+    test("an inner procedure that cancels the outer one and ends is no refuge", () => {
+      let self: Future<void> | undefined;
+      const inner = async(function* () {
+        yield* sleepAsync(0);
+        self?.cancel("stop");
+      });
+      const outer = async(function* () {
+        yield* inner();
+        yield* sleepAsync(60_000);
+      });
+      self = outer();
+      expectCancelled(self, "stop");
+    });
+
     test("a second cancellation reaches what the finally block awaits", () => {
       const proc = async(function* () {
         try {

@@ -142,6 +142,16 @@ onEachBackend(() => {
     }
   });
 
+  test.each([
+    ["a function", () => 5],
+    ["an asynchronous generator function", async function* () {}],
+  ])("%s is no procedure, with one among its arguments either, which is complete then", (_what, proc) => {
+    const variable = newFutureVar<string>();
+    const procedure = async(proc as unknown as (variable: FutureVar<string>) => Promise<void>);
+    expect(thrownBy(() => waitFor(procedure(variable)))).toBeInstanceOf(TypeError);
+    expect(variable.finished).toBe(true);
+  });
+
   test("a native procedure completes the pending ones among its arguments", () => {
     const fill = async(async (variable: FutureVar<string>) => {
       await sleepAsync(0);
