@@ -32,7 +32,7 @@ first.promise.then(() => {
 const SHORTEST_SLICE_MS = 0.2;
 const LONGEST_SLICE_MS = 5;
 
-/** When the system has no descriptor or thread left for the bell, it is tried again after this time. */
+/** When the system has no descriptor or thread left for the bell, it is tried again after this time at the latest. */
 const RETRY_MS = 100;
 
 /**
@@ -48,6 +48,9 @@ export class BunLoop {
   private awake = false;
   /** The last one that was asked for. */
   private immediate: NodeJS.Immediate | undefined;
+  /** What takes the place of the bell while there is none to be had. */
+  private retry: NodeJS.Timeout | undefined;
+  private isBellLost = false;
   private referenced: boolean;
   private stopped = false;
   private lastTurnEnd = 0;
@@ -81,12 +84,15 @@ export class BunLoop {
   setReferenced(referenced: boolean): void {
     this.referenced = referenced;
     if (referenced) this.immediate?.ref();
+    if (referenced) this.retry?.ref();
+    else this.retry?.unref();
     this.wake();
   }
 
   /** Idempotent. */
   stop(): void {
     this.stopped = true;
+    this.endRetry();
     this.bridge?.close();
   }
 
@@ -129,6 +135,7 @@ export class BunLoop {
   }
 
   private prepareNextTurn(isBusy: boolean): void {
+    this.endRetry();
     if (!this.driven.hasPendingOperations()) {
       this.rest();
       return;
@@ -142,11 +149,20 @@ export class BunLoop {
       this.bridge ??= this.driven.openBridge(this.turn);
       this.bridge.setReferenced(this.referenced);
       this.bridge.arm(idleMs);
+      this.isBellLost = false;
     } catch (error) {
-      const retry = setTimeout(this.turn, RETRY_MS);
-      if (!this.referenced) retry.unref();
-      reportError(error);
+      this.retry = setTimeout(this.turn, Math.min(idleMs, RETRY_MS));
+      if (!this.referenced) this.retry.unref();
+      // Told once, and not again at each retry.
+      if (!this.isBellLost) reportError(error);
+      this.isBellLost = true;
     }
+  }
+
+  private endRetry(): void {
+    if (this.retry === undefined) return;
+    clearTimeout(this.retry);
+    this.retry = undefined;
   }
 }
 

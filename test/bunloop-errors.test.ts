@@ -147,25 +147,54 @@ describe.each([...backends])("%s", (selector) => {
     expect({ stdout, exitCode }).toEqual({ stdout: "waited\ngoes on", exitCode: 0 });
   });
 
-  test.skipIf(isWindows)(
-    "that there is no descriptor for the bell is reported, and the loop goes on when there is (skipped on Windows, which sets no limit)",
-    () => {
+  describe.skipIf(isWindows)("without a descriptor for the bell (skipped on Windows, which sets no limit)", () => {
+    /** What a program prints that has used all its descriptors up, in `files`. */
+    function runWithoutDescriptors(body: string): { stdout: string; stderr: string } {
       const script = programOf(`
         import { closeSync, openSync } from "node:fs";
         const files = [];
+        getGlobalDispatcher();
+        try { for (;;) files.push(openSync("/dev/null")); } catch {}
+        ${body}`);
+      const command = ["sh", "-c", `ulimit -n 100; exec "$0" -e "$1"`, process.execPath, script];
+      const env = { ...process.env, ASYNCDISPATCH_SELECTOR: selector };
+      const { stdout, stderr } = Bun.spawnSync(command, { cwd: packageRoot, env, timeout: 15_000 });
+      return { stdout: `${stdout}`, stderr: `${stderr}` };
+    }
+
+    test("that is reported, and the loop goes on when there is one", () => {
+      const outcome = runWithoutDescriptors(`
         process.on("uncaughtException", ({ code }) => {
           console.log(code);
           for (const file of files.splice(0)) closeSync(file);
         });
-        getGlobalDispatcher();
-        try { for (;;) files.push(openSync("/dev/null")); } catch {}
         addTimer(20, true, () => { console.log("fires"); return true; });`);
-      const command = ["sh", "-c", `ulimit -n 100; exec "$0" -e "$1"`, process.execPath, script];
-      const env = { ...process.env, ASYNCDISPATCH_SELECTOR: selector };
-      const { stdout, stderr } = Bun.spawnSync(command, { cwd: packageRoot, env, timeout: 15_000 });
-      expect({ stdout: `${stdout}`, stderr: `${stderr}` }).toEqual({ stdout: "EMFILE\nfires\n", stderr: "" });
-    },
-  );
+      expect(outcome).toEqual({ stdout: "EMFILE\nfires\n", stderr: "" });
+    });
+
+    test("that is reported once, however often it is tried again, and timers fire all the same", () => {
+      const outcome = runWithoutDescriptors(`
+        process.on("uncaughtException", ({ code }) => console.log(code));
+        for (let round = 0; round < 20; round++) {
+          sleepAsync(100_000);
+          await sleepAsync(5);
+        }
+        console.log("slept");
+        process.exit();`);
+      expect(outcome).toEqual({ stdout: "EMFILE\nslept\n", stderr: "" });
+    });
+
+    test("a closed dispatcher keeps the process no longer", () => {
+      const outcome = runWithoutDescriptors(`
+        process.on("uncaughtException", () => {
+          const start = performance.now();
+          process.on("exit", () => console.log(performance.now() - start < 60 ? "at once" : "late"));
+          getGlobalDispatcher().close();
+        });
+        sleepAsync(60_000);`);
+      expect(outcome).toEqual({ stdout: "at once\n", stderr: "" });
+    });
+  });
 
   test("what is no Error can be thrown", () => {
     const { stdout, exitCode } = run(`
