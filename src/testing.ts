@@ -1,3 +1,4 @@
+import { fstatSync } from "node:fs";
 import { maxDescriptors, requireDelay } from "./asyncdispatch/loop.ts";
 import { requireInteger } from "./asyncdispatch/sockets.ts";
 import { Dispatcher } from "./dispatcher.ts";
@@ -11,9 +12,12 @@ export interface SimulationOptions {
   readonly seed?: number;
 }
 
+/** How long a wait takes that finds a descriptor ready: what is always ready must not stop the clock for ever. */
+const READY_WAIT_MS = 0.001;
+
 /**
  * The selector of a {@link SimulatedDispatcher}: a clock that moves only by waiting, and descriptors that are ready
- * when the test says so.
+ * when the test says so. A wait that finds nothing ready takes just its time, one that finds something a microsecond.
  *
  * What a system leaves open is drawn from the seed: in which order descriptors that are ready at the same time are
  * reported, and how many of them a poll sees. At least one is.
@@ -53,9 +57,16 @@ export class SimulatedSelector implements Selector {
     this.timeMs += ms;
   }
 
-  /** A new descriptor, ready for nothing, which `register` and the like take. No descriptor of the system has its number. */
+  /**
+   * A new descriptor, ready for nothing, which `register` and the like take. Its number is large, and none of an open
+   * descriptor of the system.
+   *
+   * @throws IOSelectorsException when there is no such number left
+   */
   openDescriptor(): AsyncFD {
-    this.lastDescriptor -= 1;
+    do this.lastDescriptor -= 1;
+    while (isOpen(this.lastDescriptor));
+    if (this.lastDescriptor < 0) throw new IOSelectorsException("Maximum number of descriptors is exhausted!");
     const fd = this.lastDescriptor as AsyncFD;
     this.readiness.set(fd, 0);
     return fd;
@@ -110,10 +121,12 @@ export class SimulatedSelector implements Selector {
   wait(timeoutMs: number, limit: number): number {
     const ready = shuffled(this.readyEvents(), this.random);
     if (ready.length === 0) {
-      if (timeoutMs < 0) throw new AssertionDefect("Nothing can happen any more: no timer, and no descriptor is ready");
+      const isEndless = timeoutMs < 0 || timeoutMs === Infinity;
+      if (isEndless) throw new AssertionDefect("Nothing can happen any more: no timer, and no descriptor is ready");
       this.timeMs += timeoutMs;
       return 0;
     }
+    this.timeMs += READY_WAIT_MS;
     const count = Math.min(limit, 1 + Math.floor(this.random() * ready.length));
     this.events.set(ready.slice(0, count).flat());
     return count;
@@ -162,7 +175,16 @@ export class SimulatedDispatcher extends Dispatcher {
  */
 export function newSimulatedDispatcher(options: SimulationOptions = {}): SimulatedDispatcher {
   requireOptions(options);
-  return new SimulatedDispatcher(new SimulatedSelector(options.seed ?? 0));
+  const { seed = 0 } = options;
+  return new SimulatedDispatcher(new SimulatedSelector(seed));
+}
+
+function isOpen(descriptor: number): boolean {
+  try {
+    return fstatSync(descriptor) !== undefined;
+  } catch {
+    return false;
+  }
 }
 
 function shuffled<T>(items: T[], random: () => number): T[] {

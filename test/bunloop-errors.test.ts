@@ -1,6 +1,7 @@
 import { describe, expect, test } from "bun:test";
 import { backends, describeEach, isWindows } from "./backends.ts";
-import { packageRoot, programOf, runProgram } from "./bunloop-helper.ts";
+import { programOf, runProgram } from "./bunloop-helper.ts";
+import { type Outcome, runLimited } from "./children.ts";
 
 /** Has `fail` thrown, whose error is known, out of a hosted callback of each kind. */
 const callbacks: Record<string, string> = {
@@ -149,17 +150,14 @@ describe.each([...backends])("%s", (selector) => {
 
   describe.skipIf(isWindows)("without a descriptor for the bell (skipped on Windows, which sets no limit)", () => {
     /** What a program prints that has used all its descriptors up, in `files`. */
-    function runWithoutDescriptors(body: string): { stdout: string; stderr: string } {
+    function runWithoutDescriptors(body: string): Outcome {
       const script = programOf(`
         import { closeSync, openSync } from "node:fs";
         const files = [];
         getGlobalDispatcher();
         try { for (;;) files.push(openSync("/dev/null")); } catch {}
         ${body}`);
-      const command = ["sh", "-c", `ulimit -n 100; exec "$0" -e "$1"`, process.execPath, script];
-      const env = { ...process.env, ASYNCDISPATCH_SELECTOR: selector };
-      const { stdout, stderr } = Bun.spawnSync(command, { cwd: packageRoot, env, timeout: 15_000 });
-      return { stdout: `${stdout}`, stderr: `${stderr}` };
+      return runLimited(100, script, { ASYNCDISPATCH_SELECTOR: selector });
     }
 
     test("that is reported, and the loop goes on when there is one", () => {
@@ -169,7 +167,7 @@ describe.each([...backends])("%s", (selector) => {
           for (const file of files.splice(0)) closeSync(file);
         });
         addTimer(20, true, () => { console.log("fires"); return true; });`);
-      expect(outcome).toEqual({ stdout: "EMFILE\nfires\n", stderr: "" });
+      expect(outcome).toEqual({ stdout: "EMFILE\nfires", stderr: "", exitCode: 0 });
     });
 
     test("that is reported once, however often it is tried again, and timers fire all the same", () => {
@@ -181,7 +179,7 @@ describe.each([...backends])("%s", (selector) => {
         }
         console.log("slept");
         process.exit();`);
-      expect(outcome).toEqual({ stdout: "EMFILE\nslept\n", stderr: "" });
+      expect(outcome).toEqual({ stdout: "EMFILE\nslept", stderr: "", exitCode: 0 });
     });
 
     test("a closed dispatcher keeps the process no longer", () => {
@@ -192,7 +190,7 @@ describe.each([...backends])("%s", (selector) => {
           getGlobalDispatcher().close();
         });
         sleepAsync(60_000);`);
-      expect(outcome).toEqual({ stdout: "at once\n", stderr: "" });
+      expect(outcome).toEqual({ stdout: "at once", stderr: "", exitCode: 0 });
     });
   });
 

@@ -41,7 +41,16 @@ export function withoutWine(stderr: Buffer | string): string {
 
 /** Runs a script, whose imports are relative to the package's root, in a Bun of its own. */
 export function runScript(script: string, flags: string[] = [], env: Record<string, string> = {}): Outcome {
-  const { stdout, stderr, exitCode } = Bun.spawnSync([process.execPath, ...flags, "-e", script], {
+  return run([process.execPath, ...flags, "-e", script], env);
+}
+
+/** As {@link runScript}, in a process that may have `limit` descriptors; not on Windows. */
+export function runLimited(limit: number, script: string, env: Record<string, string> = {}): Outcome {
+  return run(["sh", "-c", `ulimit -n ${limit}; exec "$0" -e "$1"`, process.execPath, script], env);
+}
+
+function run(command: string[], env: Record<string, string>): Outcome {
+  const { stdout, stderr, exitCode } = Bun.spawnSync(command, {
     cwd: root,
     env: { ...process.env, ...env },
     timeout: isQemu ? 60_000 : 15_000,

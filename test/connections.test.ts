@@ -1,6 +1,5 @@
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
 import { readdirSync, readlinkSync } from "node:fs";
-import { join } from "node:path";
 import {
   AssertionDefect,
   type AsyncFD,
@@ -29,6 +28,7 @@ import {
 import { errno, socket as native } from "../src/native/socket.ts";
 import { backends, closeAfterTest, isInheritable, isWindows, listener, onEachBackend } from "./backends.ts";
 import { failureOf, waitFor } from "./bounded.ts";
+import { runLimited } from "./children.ts";
 
 /** Whether a receive comes back although nothing is there. */
 function isNonBlocking(fd: number): boolean {
@@ -101,10 +101,9 @@ const hasIpv6 = (() => {
 test.skipIf(isWindows).each([...backends])(
   "%s: without a descriptor left accept fails with EMFILE, the loop does not spin, the listener survives (skipped on Windows, which sets no limit)",
   (selector) => {
-    const script = join(import.meta.dir, "../src/index.ts");
-    const child = `
+    const script = `
       import { accept, connect, closeSocket, createAsyncNativeSocket, drain, dial, getGlobalDispatcher, getLocalAddr,
-        bindAddr, listen, waitFor } from ${JSON.stringify(script)};
+        bindAddr, listen, waitFor } from "./src/index.ts";
       const listener = createAsyncNativeSocket();
       bindAddr(listener, "127.0.0.1", 0);
       listen(listener);
@@ -126,13 +125,9 @@ test.skipIf(isWindows).each([...backends])(
       const end = performance.now() + 3000;
       while (accepted === undefined && performance.now() < end) drain(50);
       console.log(JSON.stringify({ full, codes, wakeups, survived: accepted !== undefined }));`;
-    const limited = `ulimit -n 64; exec "$0" -e "$1"`;
-    const { stdout, stderr } = Bun.spawnSync(["sh", "-c", limited, process.execPath, child], {
-      env: { ...process.env, ASYNCDISPATCH_SELECTOR: selector },
-      timeout: 4500,
-    });
-    if (stdout.length === 0) throw new Error(stderr.toString());
-    const { full, codes, wakeups, survived } = JSON.parse(stdout.toString());
+    const { stdout, stderr } = runLimited(64, script, { ASYNCDISPATCH_SELECTOR: selector });
+    if (stdout.length === 0) throw new Error(stderr);
+    const { full, codes, wakeups, survived } = JSON.parse(stdout);
     expect(full).toBe("EMFILE");
     expect(new Set(codes)).toEqual(new Set(["EMFILE"]));
     expect(codes.length).toBeLessThanOrEqual(5);

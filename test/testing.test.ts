@@ -9,6 +9,7 @@ import {
   addTimer,
   addWrite,
   createAsyncNativeSocket,
+  drain,
   getIoHandler,
   IOSelectorsException,
   newAsyncEvent,
@@ -25,7 +26,8 @@ import {
   withTimeout,
 } from "../src/index.ts";
 import { newSimulatedDispatcher, type SimulatedSelector, type SimulationOptions } from "../src/testing.ts";
-import { expectThrow, openDescriptors, thrownBy } from "./backends.ts";
+import { expectThrow, isWindows, openDescriptors, thrownBy } from "./backends.ts";
+import { runLimited } from "./children.ts";
 
 /** Runs `body` with a simulated dispatcher as the global one. */
 function simulated<T>(seed: number, body: (simulation: SimulatedSelector) => T): T {
@@ -85,15 +87,16 @@ describe("the clock", () => {
     });
   });
 
-  test("stands still while a descriptor is ready", () => {
+  test("moves by a microsecond per poll that finds a descriptor ready, so that what is always ready ends too", () => {
     simulated(0, (simulation) => {
       const fd = simulation.openDescriptor();
       register(fd);
       addRead(fd, () => false);
       simulation.setReadable(fd);
-      sleepAsync(10);
-      for (let left = 5; left > 0; left--) poll(-1);
-      expect(simulation.now()).toBe(0);
+      poll(-1);
+      expect(simulation.now()).toBe(0.001);
+      drain(10);
+      expect(simulation.now()).toBeCloseTo(10, 2);
     });
   });
 
@@ -108,13 +111,14 @@ describe("the clock", () => {
     });
   });
 
-  test("a wait that could never end is an AssertionDefect", () => {
+  test.each([-1, Infinity])("a poll(%p) that could never end is an AssertionDefect", (timeoutMs) => {
     simulated(0, (simulation) => {
       const fd = simulation.openDescriptor();
       register(fd);
       addRead(fd, () => true);
       const message = "Nothing can happen any more: no timer, and no descriptor is ready";
-      expectThrow(() => poll(-1), AssertionDefect, message);
+      expectThrow(() => poll(timeoutMs), AssertionDefect, message);
+      expect(simulation.now()).toBe(0);
     });
   });
 
@@ -187,6 +191,20 @@ describe("descriptors", () => {
     });
   });
 
+  test.skipIf(isWindows)(
+    "there are as many as the system leaves numbers (skipped on Windows: it sets no limit)",
+    () => {
+      const script = `
+      import { openSync } from "node:fs";
+      import { newSimulatedDispatcher } from "./src/testing.ts";
+      try { for (;;) openSync("/dev/null"); } catch {}
+      const { simulation } = newSimulatedDispatcher();
+      try { simulation.openDescriptor(); } catch ({ name, message }) { console.log(name, message); }`;
+      const { stdout } = runLimited(100, script);
+      expect(stdout).toBe("IOSelectorsException Maximum number of descriptors is exhausted!");
+    },
+  );
+
   test("of the system are refused, however they are registered, and nothing of them is left", () => {
     simulated(0, () => {
       const before = openDescriptors();
@@ -245,6 +263,7 @@ describe("the seed", () => {
     [2 ** 32, ValueError],
     [NaN, ValueError],
     ["1", TypeError],
+    [null, TypeError],
   ])("%p is none", (value, type) => {
     const options = { seed: value } as SimulationOptions;
     expect(thrownBy(() => newSimulatedDispatcher(options))).toBeInstanceOf(type);
