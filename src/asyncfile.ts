@@ -119,9 +119,9 @@ export class AsyncFile implements Disposable {
    * @throws AssertionDefect when `size` is 0, as in Nim; ValueError when it is out of range; TypeError for a wrong type
    */
   read(size: number, options?: CancelOption): Future<Buffer> {
-    if (hasSignal(options)) return withSignal(options, () => this.read(size));
     requireInteger(size, 0, MAX_TRANSFER_SIZE);
     if (size === 0) throw new AssertionDefect("read: the size is 0");
+    if (hasSignal(options)) return withSignal(options, () => this.read(size));
     const least = this.file.isSeekable ? size : 1;
     return this.startReading("read", () => new ReadBytes("read", this.input, 0, size, least));
   }
@@ -134,9 +134,9 @@ export class AsyncFile implements Disposable {
    * @throws ValueError when `size` exceeds the buffer; TypeError for a wrong type
    */
   readBuffer(buffer: ArrayBufferView, size: number = buffer?.byteLength, options?: CancelOption): Future<number> {
-    if (hasSignal(options)) return withSignal(options, () => this.readBuffer(buffer, size));
     requireView(buffer);
     requireInteger(size, 0, Math.min(buffer.byteLength, MAX_TRANSFER_SIZE));
+    if (hasSignal(options)) return withSignal(options, () => this.readBuffer(buffer, size));
     const least = this.file.isSeekable ? size : Math.min(size, 1);
     return this.startReading("readBuffer", () => new ReadInto("readBuffer", this.input, 0, buffer, size, least));
   }
@@ -153,9 +153,10 @@ export class AsyncFile implements Disposable {
    * @throws ValueError when `maxLength` is not an integer of 1 or more; TypeError for a wrong type
    */
   readLine(options?: FileLineOptions): Future<string | null> {
-    if (hasSignal(options)) return withSignal(options, (rest) => this.readLine(rest));
+    const isAbortable = hasSignal(options);
     const { maxLength = MAX_LINE_LENGTH } = options ?? {};
     requireInteger(maxLength, 1, MAX_TRANSFER_SIZE);
+    if (isAbortable) return withSignal(options, (rest) => this.readLine(rest));
     return this.startReading("readLine", () => new ReadLine("readLine", this.input, 0, maxLength, LINE_FORMS));
   }
 
@@ -174,8 +175,8 @@ export class AsyncFile implements Disposable {
    * @throws TypeError for a wrong type
    */
   write(data: string | ArrayBufferView | ArrayBuffer, options?: CancelOption): Future<void> {
-    if (hasSignal(options)) return withSignal(options, () => this.write(data));
     const bytes = bytesOf(data);
+    if (hasSignal(options)) return withSignal(options, () => this.write(data));
     return this.startWriting("write", bytes, bytes.byteLength);
   }
 
@@ -186,9 +187,9 @@ export class AsyncFile implements Disposable {
    * @throws ValueError when `size` exceeds the buffer; TypeError for a wrong type
    */
   writeBuffer(buffer: ArrayBufferView, size: number = buffer?.byteLength, options?: CancelOption): Future<void> {
-    if (hasSignal(options)) return withSignal(options, () => this.writeBuffer(buffer, size));
     requireView(buffer);
     requireInteger(size, 0, buffer.byteLength);
+    if (hasSignal(options)) return withSignal(options, () => this.writeBuffer(buffer, size));
     return this.startWriting("writeBuffer", buffer as NodeJS.TypedArray | DataView, size);
   }
 

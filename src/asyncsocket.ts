@@ -142,9 +142,9 @@ export class AsyncSocket implements Disposable {
    * @throws ValueError when `size` is out of range; TypeError for a wrong type
    */
   recv(size: number, options?: TransferOptions): Future<Buffer> {
-    if (options?.signal !== undefined) return withSignal(options, (rest) => this.recv(size, rest));
     requireInteger(size, 0, MAX_TRANSFER_SIZE);
     const flags = flagsOf(options);
+    if (options?.signal !== undefined) return withSignal(options, (rest) => this.recv(size, rest));
     if (this.closed) return closedFuture("recv");
     const peeks = (flags & SocketFlag.Peek) !== 0;
     const least = this.isBuffered && !peeks ? size : Math.min(size, 1);
@@ -161,10 +161,10 @@ export class AsyncSocket implements Disposable {
    * @throws ValueError when `size` exceeds the buffer; TypeError for a wrong type
    */
   recvInto(buffer: ArrayBufferView, size: number = buffer?.byteLength, options?: TransferOptions): Future<number> {
-    if (options?.signal !== undefined) return withSignal(options, (rest) => this.recvInto(buffer, size, rest));
     requireView(buffer);
     requireInteger(size, 0, Math.min(buffer.byteLength, MAX_TRANSFER_SIZE));
     const flags = flagsOf(options);
+    if (options?.signal !== undefined) return withSignal(options, (rest) => this.recvInto(buffer, size, rest));
     if (this.closed) return closedFuture("recv");
     const peeks = (flags & SocketFlag.Peek) !== 0;
     if (peeks && !this.isBuffered && size > 0) return this.peekInto(buffer, size, flags);
@@ -185,11 +185,11 @@ export class AsyncSocket implements Disposable {
    * @throws ValueError when `maxLength` is not an integer of 1 or more; TypeError for a wrong type
    */
   recvLine(options?: LineOptions): Future<string> {
-    if (options?.signal !== undefined) return withSignal(options, (rest) => this.recvLine(rest));
     const flags = flagsOf(options);
     const { maxLength = MAX_LINE_LENGTH } = options ?? {};
     requireInteger(maxLength, 1, MAX_TRANSFER_SIZE);
     if ((flags & SocketFlag.Peek) !== 0) throw new AssertionDefect("recvLine: a line cannot be received with Peek");
+    if (options?.signal !== undefined) return withSignal(options, (rest) => this.recvLine(rest));
     if (this.closed) return closedFuture("recv");
     return this.start(new ReadLine("recvLine", this.input, flags, maxLength, LINE_FORMS));
   }
@@ -220,6 +220,7 @@ export class AsyncSocket implements Disposable {
   /** Waits for a connection and gives its socket, which is buffered as this one is; see `accept` of `asyncdispatch`. */
   accept(options?: connections.AcceptOptions): Future<AsyncSocket> {
     flagsOf(options);
+    sockets.inheritableOf(options);
     return acceptFrom(
       this,
       this.attempt("accept", () => connections.accept(this.fd, options)),
@@ -229,6 +230,7 @@ export class AsyncSocket implements Disposable {
   /** As {@link accept}, with the peer's address as text, without its port. */
   acceptAddr(options?: connections.AcceptOptions): Future<{ address: string; client: AsyncSocket }> {
     flagsOf(options);
+    sockets.inheritableOf(options);
     return acceptAddrFrom(
       this,
       this.attempt("acceptAddr", () => connections.acceptAddr(this.fd, options)),
@@ -317,11 +319,11 @@ export class AsyncSocket implements Disposable {
     data: string | ArrayBufferView | ArrayBuffer,
     options?: TransferOptions,
   ): Future<void> {
-    if (options?.signal !== undefined) return withSignal(options, (rest) => this.sendTo(address, port, data, rest));
     requireAddress(address);
     requirePort(port);
     const bytes = bytesOf(data);
     flagsOf(options);
+    if (options?.signal !== undefined) return withSignal(options, (rest) => this.sendTo(address, port, data, rest));
     const { domain, sockType, protocol } = this;
     const refusal = this.refuseStream<void>("sendTo", "Use `send` instead");
     return (

@@ -74,13 +74,17 @@ export abstract class Reactor implements WatchOwner {
 
   /**
    * @internal Registers a descriptor that this library has just opened. If its number is registered, that one was
-   * closed behind the loop's back: its operations fail with `EBADF`.
+   * closed behind the loop's back: its operations fail with `EBADF`, and its callbacks are not called any more.
    *
    * @param isOwn it need not be checked to be open, and it is closed with the thread
    */
   registerOpened(fd: AsyncFD, isOwn: boolean): Watch {
     const former = this.find(fd);
-    if (former !== undefined) this.unregister(former, new OSError(errno.EBADF, "close"));
+    if (former !== undefined) {
+      this.unregister(former, new OSError(errno.EBADF, "close"));
+      former.readers = undefined;
+      former.writers = undefined;
+    }
     return this.register(fd, isOwn);
   }
 
@@ -94,7 +98,7 @@ export abstract class Reactor implements WatchOwner {
   watch(fd: AsyncFD): Watch {
     const watch = this.find(fd);
     if (watch !== undefined) return watch;
-    requireDescriptor(fd);
+    requireDescriptorOrVirtual(fd);
     throw new ValueError("File descriptor not registered.");
   }
 
@@ -271,6 +275,12 @@ export function raise(error: never): never {
 
 /** @throws TypeError when `fd` is not a number; ValueError when no descriptor can have it */
 export function requireDescriptor(fd: unknown): void {
+  requireDescriptorOrVirtual(fd);
+  if (fd < -(2 ** 31)) throw new ValueError(`${fd} is not a descriptor`);
+}
+
+/** As {@link requireDescriptor}; a virtual one is negative, and may have more than 32 bits. */
+export function requireDescriptorOrVirtual(fd: unknown): asserts fd is number {
   if (typeof fd !== "number") throw new TypeError(`Expected a descriptor, got ${typeName(fd)}`);
-  if (!Number.isSafeInteger(fd) || fd >= 2 ** 31 || fd < -(2 ** 31)) throw new ValueError(`${fd} is not a descriptor`);
+  if (!Number.isSafeInteger(fd) || fd >= 2 ** 31) throw new ValueError(`${fd} is not a descriptor`);
 }

@@ -98,22 +98,27 @@ class Resolver extends NativeRecord {
     super(socket.resolver_create(), socket.resolver_free_address());
     succeeded(socket.resolver_open(this.pointer), "eventfd");
     this.dispatcher = dispatcher;
-    this.watch = dispatcher.registerOpened(socket.resolver_descriptor(this.pointer) as AsyncFD, false);
+    try {
+      this.watch = dispatcher.registerOpened(socket.resolver_descriptor(this.pointer) as AsyncFD, false);
+    } catch (error) {
+      socket.resolver_close(this.pointer);
+      throw error;
+    }
     dispatcher.own(this);
   }
 
   start(request: LookupRequest): Future<NativeAddress[]> {
+    if (this.pending.size === 0) this.dispatcher.addWaiter(this.watch, Readiness.read, this.waiter);
     const ticket = ++this.lastTicket;
     const lookup = new Lookup(request, () => this.forget(ticket));
+    this.pending.set(ticket, lookup);
     const name = encodeName(request);
     const { domain, socketType, protocol } = request;
     const result = socket.resolver_start(this.pointer, name, name, domain, socketType, protocol, ticket);
     if (result < 0) {
+      this.forget(ticket);
       lookup.fail(callFailure(result, "getaddrinfo", { address: request.address }));
-      return lookup;
     }
-    this.pending.set(ticket, lookup);
-    if (this.pending.size === 1) this.dispatcher.addWaiter(this.watch, Readiness.read, this.waiter);
     return lookup;
   }
 

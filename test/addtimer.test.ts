@@ -1,6 +1,8 @@
 import { expect, test } from "bun:test";
 import {
+  AssertionDefect,
   type AsyncFD,
+  addRead,
   addTimer,
   callSoon,
   contains,
@@ -10,9 +12,10 @@ import {
   poll,
   setGlobalDispatcher,
   unregister,
+  ValueError,
 } from "../src/index.ts";
 import { newSimulatedDispatcher } from "../src/testing.ts";
-import { millisecondsOf, onEachBackend } from "./backends.ts";
+import { expectThrow, millisecondsOf, onEachBackend } from "./backends.ts";
 import { openDescriptors } from "./descriptors.ts";
 
 onEachBackend(() => {
@@ -84,6 +87,16 @@ onEachBackend(() => {
     expect(next).not.toBe(timer);
     expect(() => unregister(timer)).toThrow(`Descriptor ${timer} is not registered in the selector!`);
     unregister(next);
+  });
+
+  test("a timer that is gone is not registered, however often its place was used", () => {
+    for (let round = 0; round < 40; round++) {
+      const timer = addTimer(60_000, true, () => true);
+      unregister(timer);
+      const message = `Descriptor ${timer} is not registered in the selector!`;
+      expectThrow(() => unregister(timer), AssertionDefect, message);
+      expectThrow(() => addRead(timer, () => true), ValueError, "File descriptor not registered.");
+    }
   });
 
   test("R12: a timer's callback that unregisters another timer of the same poll keeps it from firing", () => {

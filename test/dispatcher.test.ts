@@ -136,6 +136,22 @@ onEachBackend((selector) => {
     expect(contains(fd)).toBe(true);
   });
 
+  test("callbacks of a number that was closed behind the loop's back are not called for what has it next", () => {
+    const fd = readableFifo();
+    let calls = 0;
+    addRead(fd, () => {
+      closeDescriptor(fd);
+      let socket: AsyncFD | undefined;
+      // Other threads open descriptors, too.
+      for (let triesLeft = 100; triesLeft > 0 && socket !== fd; triesLeft--)
+        socket = closeAfterTest(createAsyncNativeSocket());
+      return true;
+    });
+    addRead(fd, () => ++calls > 0);
+    poll();
+    expect(calls).toBe(0);
+  });
+
   test("a number that came to name a file that cannot be watched can be unregistered", () => {
     const fd = emptyFifo();
     addRead(fd, () => true);

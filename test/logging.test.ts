@@ -165,11 +165,14 @@ onEachBackend(() => {
     expect(inProgress()).toEqual({});
   });
 
-  test("a sleep that a closing dispatcher refuses is not counted", () => {
+  test.each([
+    ["a sleep", () => sleepAsync(1)],
+    ["a wait for a process", () => waitProcess(process.pid)],
+  ])("%s that a closing dispatcher refuses is not counted", (_what, begin) => {
     const dispatcher = getGlobalDispatcher();
     let refusal: unknown;
     sleepAsync(60_000).addCallback(() => {
-      refusal = thrownBy(() => sleepAsync(1));
+      refusal = thrownBy(begin);
     });
     dispatcher.close();
     expect(refusal).toBeInstanceOf(Error);

@@ -38,12 +38,20 @@ const WRONG_BYTES = [undefined, null, 65, [65], { byteLength: 4 }];
 const WRONG_VIEWS = [...WRONG_BYTES, "abc", new ArrayBuffer(4)];
 const WRONG_SIGNALS = [null, 1, { signal: null }, { signal: {} }];
 const WRONG_OPTIONS = [...WRONG_SIGNALS, { flags: "1" }, { flags: 64 }];
+/** Options with which nothing is started; what is wrong beside them is refused all the same. */
+const ABORTED = { signal: AbortSignal.abort() };
+const WRONG_INHERITABLE = [{ inheritable: null }, { inheritable: 1 }];
 const WRONG_LENGTHS = [0, -1, 1.5, "1", null, 2 ** 31].map((maxLength) => ({ maxLength }));
 const WRONG_DESCRIPTORS = [undefined, null, "3", 1.5, -1, Number.NaN, 2 ** 31, 1_000_000];
 const WRONG_DOMAINS = [Number.NaN, 1.5, "2", null, 9999];
 const FOUR = new Uint8Array(4);
 
 const udp = (): Any => datagram().socket;
+const closed = (): Any => {
+  const socket = net.newAsyncSocket();
+  socket.close();
+  return socket;
+};
 const unix = (): Any => own(net.newAsyncSocket(Domain.AF_UNIX));
 
 type SocketCall = (value: Any, socket: Any) => unknown;
@@ -73,8 +81,14 @@ const SOCKET_ROWS: [string, unknown[], SocketCall][] = [
   ["recvLineInto's variable", [undefined, null, "", {}], (v, s) => s.recvLineInto(v)],
   ["send's data", WRONG_BYTES, (v, s) => s.send(v)],
   ["send's options", WRONG_OPTIONS, (v, s) => s.send("x", v)],
-  ["accept's options", WRONG_OPTIONS, (v, s) => s.accept(v)],
-  ["acceptAddr's options", WRONG_OPTIONS, (v, s) => s.acceptAddr(v)],
+  ["accept's options", [...WRONG_OPTIONS, ...WRONG_INHERITABLE], (v, s) => s.accept(v)],
+  ["acceptAddr's options", [...WRONG_OPTIONS, ...WRONG_INHERITABLE], (v, s) => s.acceptAddr(v)],
+  ["accept's options, of a closed socket,", WRONG_INHERITABLE, (v) => closed().accept(v)],
+  ["acceptAddr's options, of a closed socket,", WRONG_INHERITABLE, (v) => closed().acceptAddr(v)],
+  ["recv's size, aborted,", WRONG_SIZES, (v, s) => s.recv(v, ABORTED)],
+  ["recvInto's buffer, aborted,", WRONG_VIEWS, (v, s) => s.recvInto(v, 4, ABORTED)],
+  ["recvLine's length, aborted,", WRONG_LENGTHS, (v, s) => s.recvLine({ ...ABORTED, ...v })],
+  ["sendTo's port, aborted,", WRONG_PORTS, (v) => udp().sendTo("127.0.0.1", v, "x", ABORTED)],
   ["connect's address", WRONG_STRINGS, (v, s) => s.connect(v, 80)],
   ["connect's port", [...WRONG_PORTS, undefined], (v, s) => s.connect("127.0.0.1", v)],
   ["connect's options", WRONG_SIGNALS, (v, s) => s.connect("127.0.0.1", 80, v)],
@@ -103,6 +117,11 @@ const FILE_ROWS: [string, unknown[], SocketCall][] = [
   ["newAsyncFile's descriptor", WRONG_DESCRIPTORS, (v) => api.newAsyncFile(v)],
   ["read's size", [...WRONG_SIZES, undefined, 0], (v, f) => f.read(v)],
   ["read's options", WRONG_SIGNALS, (v, f) => f.read(1, v)],
+  ["read's size, aborted,", WRONG_SIZES, (v, f) => f.read(v, ABORTED)],
+  ["readBuffer's buffer, aborted,", WRONG_VIEWS, (v, f) => f.readBuffer(v, 4, ABORTED)],
+  ["readLine's length, aborted,", WRONG_LENGTHS, (v, f) => f.readLine({ ...ABORTED, ...v })],
+  ["write's data, aborted,", WRONG_BYTES, (v, f) => f.write(v, ABORTED)],
+  ["writeBuffer's buffer, aborted,", WRONG_VIEWS, (v, f) => f.writeBuffer(v, 4, ABORTED)],
   ["readBuffer's buffer", WRONG_VIEWS, (v, f) => f.readBuffer(v)],
   ["readBuffer's size, for 4 bytes,", [...WRONG_SIZES, 5], (v, f) => f.readBuffer(FOUR, v)],
   ["readBuffer's options", WRONG_SIGNALS, (v, f) => f.readBuffer(FOUR, 4, v)],

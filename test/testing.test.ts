@@ -9,6 +9,7 @@ import {
   addTimer,
   addWrite,
   createAsyncNativeSocket,
+  dial,
   drain,
   getIoHandler,
   IOSelectorsException,
@@ -213,6 +214,7 @@ describe("descriptors", () => {
       expect(thrownBy(() => addEvent(event, () => true))).toBeInstanceOf(IOSelectorsException);
       expect(thrownBy(() => addProcess(process.pid, () => true))).toBeInstanceOf(IOSelectorsException);
       expect(thrownBy(() => createAsyncNativeSocket())).toBeInstanceOf(IOSelectorsException);
+      expect(thrownBy(() => waitFor(dial("localhost", 80)))).toBeInstanceOf(IOSelectorsException);
       event.close();
       expect(openDescriptors()).toEqual(before);
     });

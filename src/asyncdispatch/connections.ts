@@ -95,13 +95,11 @@ class Accept<T> extends Operation<T> {
  * @throws ValueError when the socket is not registered; TypeError for a wrong type
  */
 export function accept(socket: AsyncFD, options?: AcceptOptions): Future<AsyncFD> {
-  if (options?.signal !== undefined) return withSignal(options, (rest) => accept(socket, rest));
   return startAccepting(socket, options, (client) => client);
 }
 
 /** As {@link accept}, with the peer's address as text, without its port. Nim: `acceptAddr`. */
 export function acceptAddr(socket: AsyncFD, options?: AcceptOptions): Future<{ address: string; client: AsyncFD }> {
-  if (options?.signal !== undefined) return withSignal(options, (rest) => acceptAddr(socket, rest));
   return startAccepting(socket, options, (client) => ({ address: acceptedAddress.text, client }));
 }
 
@@ -110,8 +108,11 @@ function startAccepting<T>(
   options: AcceptOptions | undefined,
   present: (client: AsyncFD) => T,
 ): Future<T> {
+  const flags = flagsOf(options);
+  const inheritable = inheritableOf(options);
+  if (options?.signal !== undefined) return withSignal(options, (rest) => startAccepting(socket, rest, present));
   const watch = getGlobalDispatcher().watch(socket);
-  const operation = new Accept(flagsOf(options), inheritableOf(options), present);
+  const operation = new Accept(flags, inheritable, present);
   // There, a socket that does not listen is not ready to say so.
   if (!isWindows || getSockOpt(socket, SOBool.OptAcceptConn)) return startTaking(watch, operation);
   operation.fail(new OSError(errno.EINVAL, "accept"));
@@ -183,9 +184,9 @@ export function connect(
   domain?: Domain,
   options?: CancelOption,
 ): Future<void> {
-  if (hasSignal(options)) return withSignal(options, () => connect(socket, address, port, domain));
   requireAddress(address);
   requirePort(port);
+  if (hasSignal(options)) return withSignal(options, () => connect(socket, address, port, domain));
   const watch = getGlobalDispatcher().watch(socket);
   const actual = domainOf(socket);
   if (domain !== undefined && domain !== actual) {
@@ -244,10 +245,10 @@ export function dial(
   protocol: Protocol = Protocol.IPPROTO_TCP,
   options?: CancelOption,
 ): Future<AsyncFD> {
-  if (hasSignal(options)) return withSignal(options, () => dial(address, port, protocol));
   requireAddress(address);
   requirePort(port);
   requireInteger(protocol, 0, 255);
+  if (hasSignal(options)) return withSignal(options, () => dial(address, port, protocol));
   return dialTo({ address, domain: Domain.AF_UNSPEC, socketType: sockTypeFor(protocol), protocol }, port);
 }
 

@@ -174,9 +174,10 @@ class SendTo extends Operation<void> {
  * @throws ValueError when the socket is not registered or `size` is out of range; TypeError for a wrong type
  */
 export function recvFrom(socket: AsyncFD, size: number, options?: TransferOptions): Future<Datagram> {
-  if (options?.signal !== undefined) return withSignal(options, (rest) => recvFrom(socket, size, rest));
   requireInteger(size, 0, MAX_TRANSFER_SIZE);
-  return startTaking(watchOf(socket, "recvFrom"), new ReceiveFrom(size, flagsOf(options)));
+  const flags = flagsOf(options);
+  if (options?.signal !== undefined) return withSignal(options, (rest) => recvFrom(socket, size, rest));
+  return startTaking(watchOf(socket, "recvFrom"), new ReceiveFrom(size, flags));
 }
 
 /**
@@ -195,12 +196,13 @@ export function recvFromInto(
   from: SockAddr,
   options?: TransferOptions,
 ): Future<number> {
-  if (options?.signal !== undefined)
-    return withSignal(options, (rest) => recvFromInto(socket, buffer, size, from, rest));
   if (!ArrayBuffer.isView(buffer)) throw new TypeError(`Expected a typed array, got ${typeName(buffer)}`);
   requireInteger(size, 0, Math.min(buffer.byteLength, MAX_TRANSFER_SIZE));
   requireSockAddr(from);
-  return startTaking(watchOf(socket, "recvFromInto"), new ReceiveFromInto(buffer, size, from, flagsOf(options)));
+  const flags = flagsOf(options);
+  if (options?.signal !== undefined)
+    return withSignal(options, (rest) => recvFromInto(socket, buffer, size, from, rest));
+  return startTaking(watchOf(socket, "recvFromInto"), new ReceiveFromInto(buffer, size, from, flags));
 }
 
 /** @throws as its callers, for what is no registered socket for datagrams */
@@ -231,11 +233,11 @@ export function sendTo(
   to: SockAddr,
   options?: TransferOptions,
 ): Future<void> {
-  if (options?.signal !== undefined) return withSignal(options, (rest) => sendTo(socket, data, to, rest));
   const bytes = bytesOf(data);
   requireSockAddr(to);
   if (to.family === Domain.AF_UNSPEC) throw new ValueError("sendTo: the address is empty");
   flagsOf(options);
+  if (options?.signal !== undefined) return withSignal(options, (rest) => sendTo(socket, data, to, rest));
   const dispatcher = getGlobalDispatcher();
   const watch = dispatcher.watch(socket);
   if (!watch.keepsBoundaries) requireBoundaries(watch, "sendTo", "`send`");

@@ -103,8 +103,9 @@ export function maxDescriptors(): number {
  * @throws TypeError when `ms` is not a number or the options are none; ValueError when it is NaN or infinite
  */
 export function sleepAsync(ms: number, options?: CancelOption): Future<void> {
+  requireDelay(ms);
   if (hasSignal(options)) return withSignal(options, () => sleepAsync(ms));
-  return new Sleep(getGlobalDispatcher(), requireDelay(ms));
+  return new Sleep(getGlobalDispatcher(), ms);
 }
 
 /** The future of a timer. */

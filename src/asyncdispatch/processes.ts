@@ -3,6 +3,7 @@ import type { Future } from "../asyncfutures.ts";
 import { type CancelOption, hasSignal, withSignal } from "../cancellation.ts";
 import { type Dispatcher, getGlobalDispatcher } from "../dispatcher.ts";
 import { type CancelledError, typeName, ValueError } from "../errors.ts";
+import { logFinished } from "../futurelogging.ts";
 import type { AsyncFD } from "../native/selector.ts";
 import { NativeProcess } from "../native/watches.ts";
 import type { Callback, Watch } from "../watch.ts";
@@ -67,7 +68,13 @@ class ProcessWait extends Operation<ProcessExit> {
     this.pid = pid;
     this.process = process;
     this.dispatcher = dispatcher;
-    this.registration = watchResource(dispatcher, this.process, this);
+    try {
+      this.registration = watchResource(dispatcher, process, this);
+    } catch (error) {
+      // The future of a wait that does not begin.
+      logFinished(this);
+      throw error;
+    }
   }
 
   ready(watch: Watch): boolean {
@@ -110,8 +117,8 @@ class ProcessWait extends Operation<ProcessExit> {
  * const { exitCode } = waitFor(waitProcess(child.pid)); // 3
  */
 export function waitProcess(pid: number, options?: CancelOption): Future<ProcessExit> {
-  if (hasSignal(options)) return withSignal(options, () => waitProcess(pid));
   requirePid(pid);
+  if (hasSignal(options)) return withSignal(options, () => waitProcess(pid));
   return new ProcessWait(getGlobalDispatcher(), pid, new NativeProcess(pid));
 }
 

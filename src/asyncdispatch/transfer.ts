@@ -196,11 +196,12 @@ class Send extends Operation<void> {
  * @throws ValueError when the socket is not registered or `size` is out of range; TypeError for a wrong type
  */
 export function recv(socket: AsyncFD, size: number, options?: TransferOptions): Future<Buffer> {
-  if (options?.signal !== undefined) return withSignal(options, (rest) => recv(socket, size, rest));
   requireInteger(size, 0, MAX_TRANSFER_SIZE);
+  const flags = flagsOf(options);
+  if (options?.signal !== undefined) return withSignal(options, (rest) => recv(socket, size, rest));
   const dispatcher = getGlobalDispatcher();
   const watch = dispatcher.watch(socket);
-  const operation = new Receive(size, flagsOf(options));
+  const operation = new Receive(size, flags);
   if (size === 0) operation.complete(Buffer.alloc(0));
   else dispatcher.addWaiter(watch, Readiness.read, operation);
   return operation;
@@ -219,12 +220,13 @@ export function recvInto(
   size: number = buffer?.byteLength,
   options?: TransferOptions,
 ): Future<number> {
-  if (options?.signal !== undefined) return withSignal(options, (rest) => recvInto(socket, buffer, size, rest));
   if (!ArrayBuffer.isView(buffer)) throw new TypeError(`Expected a typed array, got ${typeName(buffer)}`);
   requireInteger(size, 0, Math.min(buffer.byteLength, MAX_TRANSFER_SIZE));
+  const flags = flagsOf(options);
+  if (options?.signal !== undefined) return withSignal(options, (rest) => recvInto(socket, buffer, size, rest));
   const dispatcher = getGlobalDispatcher();
   const watch = dispatcher.watch(socket);
-  const operation = new ReceiveInto(buffer, size, flagsOf(options));
+  const operation = new ReceiveInto(buffer, size, flags);
   if (size === 0) operation.complete(0);
   else dispatcher.addWaiter(watch, Readiness.read, operation);
   return operation;
@@ -245,9 +247,9 @@ export function send(
   data: string | ArrayBufferView | ArrayBuffer,
   options?: TransferOptions,
 ): Future<void> {
-  if (options?.signal !== undefined) return withSignal(options, (rest) => send(socket, data, rest));
   const bytes = bytesOf(data);
   const flags = flagsOf(options);
+  if (options?.signal !== undefined) return withSignal(options, (rest) => send(socket, data, rest));
   if (bytes.byteLength === 0) return sent;
   const dispatcher = getGlobalDispatcher();
   const watch = dispatcher.watch(socket);

@@ -2,7 +2,7 @@ import { getGlobalDispatcher } from "../dispatcher.ts";
 import { AssertionDefect, IOSelectorsException, typeName } from "../errors.ts";
 import { Readiness } from "../native/abi.ts";
 import type { AsyncFD } from "../native/selector.ts";
-import { requireDescriptor } from "../reactor.ts";
+import { requireDescriptor, requireDescriptorOrVirtual } from "../reactor.ts";
 import { type Callback, CallbackWaiter } from "../watch.ts";
 import { AsyncEvent } from "./events.ts";
 import { maxDescriptors } from "./loop.ts";
@@ -33,8 +33,7 @@ export function unregister(target: AsyncFD | AsyncEvent): void {
     target.unregister();
     return;
   }
-  // A virtual one may have more than 32 bits.
-  if (!contains(target)) requireDescriptor(target);
+  requireDescriptorOrVirtual(target);
   const dispatcher = getGlobalDispatcher();
   const virtual = dispatcher.virtuals.remove(target);
   const watch = dispatcher.find(target);
