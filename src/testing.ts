@@ -181,7 +181,8 @@ export function newSimulatedDispatcher(options: SimulationOptions = {}): Simulat
 
 function isOpen(descriptor: number): boolean {
   try {
-    return fstatSync(descriptor) !== undefined;
+    fstatSync(descriptor);
+    return true;
   } catch {
     return false;
   }
