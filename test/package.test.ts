@@ -126,15 +126,19 @@ describe.skipIf(isWindows)("types (skipped on Windows, whose tools are not this 
   test.each([
     ["bun-types, resolved as by a bundler", ["bun-types"], ["--module", "preserve"]],
     ["@types/node alone, resolved as by Node", ["@types/node"], ["--module", "nodenext"]],
-  ])("a strict consumer passes with %s", (_, modules, options) => {
-    linkModules("prom-client", "undici-types", "@types/node", ...modules);
-    writeFileSync(join(project, "consumer.mts"), CONSUMER);
-    const types = modules.map((name) => name.replace(/^@types\//, "")).join();
-    const args = [...STRICT, ...options, "--types", types, "--target", "esnext", "--skipLibCheck", "false"];
-    const files = compileTypes(["--noEmit", "--listFiles", ...args, "consumer.mts"], project);
-    expect(files).toContain("node_modules/asyncdispatch/dist/src/index.d.ts\n");
-    expect(files).not.toContain("node_modules/asyncdispatch/src/");
-  });
+  ])(
+    "a strict consumer passes with %s",
+    (_, modules, options) => {
+      linkModules("prom-client", "undici-types", "@types/node", ...modules);
+      writeFileSync(join(project, "consumer.mts"), CONSUMER);
+      const types = modules.map((name) => name.replace(/^@types\//, "")).join();
+      const args = [...STRICT, ...options, "--types", types, "--target", "esnext", "--skipLibCheck", "false"];
+      const files = compileTypes(["--noEmit", "--listFiles", ...args, "consumer.mts"], project);
+      expect(files).toContain("node_modules/asyncdispatch/dist/src/index.d.ts\n");
+      expect(files).not.toContain("node_modules/asyncdispatch/src/");
+    },
+    TIMEOUT_MS,
+  );
 });
 
 describe.skipIf(isWindows)("bundled (skipped on Windows, whose tools are not this machine's)", () => {
