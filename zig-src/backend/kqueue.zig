@@ -67,7 +67,8 @@ pub fn Kqueue(comptime kernel: type) type {
             if (can_wait) return self.enqueue(changes);
             // kqueue would take a file, and call it ready for ever.
             const unfit = if (change.is_own or change.after == 0) 0 else os.checkWaitable(change.descriptor);
-            if (unfit < 0) return unfit;
+            // What was watched is gone when its number names such a file by now.
+            if (unfit < 0) return if (change.before == 0) unfit else os.failure(.BADF);
             const failed = self.flush();
             return if (failed < 0) failed else self.submit(changes);
         }
