@@ -1,4 +1,5 @@
-//! pselect(2), with bitmaps as large as the highest descriptor needs; FD_SETSIZE does not bind the kernel.
+//! pselect(2), with bitmaps as large as the highest descriptor needs; FD_SETSIZE does not bind the kernel. Linux's tells
+//! a writer of an error, but not of a hang-up.
 
 const std = @import("std");
 const abi = @import("../abi.zig");
