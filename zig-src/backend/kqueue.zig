@@ -9,6 +9,7 @@ const Change = @import("../selector.zig").Change;
 const Kevent = kevent_file.Kevent;
 const EV = kevent_file.EV;
 const EVFILT = kevent_file.EVFILT;
+const NOTE = kevent_file.NOTE;
 
 const allocator = std.heap.page_allocator;
 const initial_capacity = 256;
@@ -55,7 +56,16 @@ pub fn Kqueue(comptime kernel: type) type {
         pub fn descriptor(self: *Self) i32 {
             self.is_watched = true;
             _ = self.flush();
+            if (self.changes.items.len > 0) self.becomeReadable();
             return self.queue;
+        }
+
+        /// For whoever waits for the queue itself: only the next wait tells what the kernel has refused. The wait that
+        /// finds this event ends it, as every event that nobody asked for.
+        fn becomeReadable(self: *Self) void {
+            var event = kernelChange(self.queue, EVFILT.USER, EV.ADD, nobody);
+            event.fflags = NOTE.TRIGGER;
+            _ = kernel.kevent(self.queue, &.{event}, &.{}, null);
         }
 
         /// Changes of our own descriptors wait for the next call of the kernel, which reports as an event what it
