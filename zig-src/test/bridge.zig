@@ -200,6 +200,13 @@ fn Suite(comptime backend: abi.Backend) type {
             try support.expectCode(.closed, other.open(door.subject.selector, 0));
         }
 
+        test "a closed bridge cannot be armed" {
+            const door: Door = try .init(backend);
+            defer door.deinit();
+            door.bridge.close();
+            try support.expectCode(.closed, door.bridge.arm(door.subject.selector, null));
+        }
+
         test "closing ends the thread, armed or not, and may be repeated" {
             for (0..20) |i| {
                 const door: Door = try .init(backend);
