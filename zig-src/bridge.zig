@@ -101,7 +101,7 @@ pub const Bridge = struct {
     /// Lets the bell ring once, when the selector has something to report or the time is up (null: never by time).
     pub fn arm(self: *Bridge, selector: *Selector, timeout_ns: ?u64) i32 {
         self.host_has_armed = true;
-        if (selector.closed) return @intFromEnum(abi.Code.closed);
+        if (self.closed or selector.closed) return @intFromEnum(abi.Code.closed);
         return self.watcher.arm(selector, timeout_ns);
     }
 

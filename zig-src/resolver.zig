@@ -163,6 +163,7 @@ pub const Question = struct {
 };
 
 const Request = struct {
+    previous: ?*Request = null,
     next: ?*Request = null,
     name: [name_length_max]u8 = undefined,
     name_length: usize,
@@ -199,30 +200,34 @@ const Queue = struct {
     last: ?*Request = null,
 
     fn push(self: *Queue, request: *Request) void {
+        request.previous = self.last;
         request.next = null;
         if (self.last) |last| last.next = request else self.first = request;
         self.last = request;
     }
 
     fn pop(self: *Queue) ?*Request {
-        const request = self.first orelse return null;
-        self.first = request.next;
-        if (self.first == null) self.last = null;
-        return request;
+        return self.unlink(self.first orelse return null);
     }
 
+    /// Looks from both ends at once: who drops many does so in the order in which they came, or in the reverse.
     fn remove(self: *Queue, ticket: u32) ?*Request {
-        var previous: ?*Request = null;
-        var current = self.first;
-        while (current) |request| : (current = request.next) {
-            if (request.lookup.ticket == ticket) {
-                if (previous) |before| before.next = request.next else self.first = request.next;
-                if (request.next == null) self.last = previous;
-                return request;
-            }
-            previous = request;
+        var oldest = self.first;
+        var newest = self.last;
+        while (oldest) |from_first| {
+            const from_last = newest.?;
+            if (from_first.lookup.ticket == ticket) return self.unlink(from_first);
+            if (from_last.lookup.ticket == ticket) return self.unlink(from_last);
+            oldest = from_first.next;
+            newest = from_last.previous;
         }
         return null;
+    }
+
+    fn unlink(self: *Queue, request: *Request) *Request {
+        if (request.previous) |previous| previous.next = request.next else self.first = request.next;
+        if (request.next) |next| next.previous = request.previous else self.last = request.previous;
+        return request;
     }
 
     fn clear(self: *Queue) void {

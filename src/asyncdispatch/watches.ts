@@ -64,7 +64,10 @@ export function addRead(fd: AsyncFD, callback: Callback): void {
   addCallback(fd, Readiness.read, callback);
 }
 
-/** As {@link addRead}, for when the descriptor is writable. Nim: `addWrite`. */
+/**
+ * As {@link addRead}, for when the descriptor is writable. On Linux the selector `select` does not tell a writer of a
+ * hang-up, only of an error. Nim: `addWrite`.
+ */
 export function addWrite(fd: AsyncFD, callback: Callback): void {
   addCallback(fd, Readiness.write, callback);
 }

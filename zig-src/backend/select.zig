@@ -1,4 +1,5 @@
-//! pselect(2), with bitmaps as large as the highest descriptor needs; FD_SETSIZE does not bind the kernel.
+//! pselect(2), with bitmaps as large as the highest descriptor needs; FD_SETSIZE does not bind the kernel. Linux's tells
+//! a writer of an error, but not of a hang-up.
 
 const std = @import("std");
 const abi = @import("../abi.zig");
@@ -30,7 +31,9 @@ pub const Select = struct {
 
     /// Nothing to tell the kernel before the wait: this only refuses what cannot be waited for.
     pub fn setInterest(_: *Select, change: Change) i32 {
-        return if (change.after == 0) os.checkOpen(change.descriptor) else os.checkWaitable(change.descriptor);
+        const failed = if (change.after == 0) os.checkOpen(change.descriptor) else os.checkWaitable(change.descriptor);
+        // The number may name something else by now, of a kind that cannot be watched.
+        return if (failed < 0 and change.before != 0) os.failure(.BADF) else failed;
     }
 
     pub fn wait(self: *Select, table: *Table, events: []abi.Event, timeout_ns: ?u64) i32 {

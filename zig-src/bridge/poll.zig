@@ -2,6 +2,7 @@
 //! every `arm`.
 
 const std = @import("std");
+const builtin = @import("builtin");
 const abi = @import("../abi.zig");
 const os = @import("../os.zig").os;
 const Selector = @import("../selector.zig").Selector;
@@ -52,6 +53,7 @@ pub const PollWatcher = struct {
         const entries = if (armed) |snapshot| snapshot.entries else &unarmed;
         const ready = os.poll(entries, if (armed) |snapshot| snapshot.remaining() else null);
         if (ready == os.failure(.INTR)) return false;
+        if (builtin.os.tag == .linux and ready > 0 and leaveOutUnseen(entries) == ready) return false;
         if (ready < 0 or entries[0].revents == 0) return armed != null;
         // Before the news is looked at: what comes later raises it again.
         _ = os.eventClear(self.news);
@@ -63,6 +65,18 @@ pub const PollWatcher = struct {
         _ = os.eventRaise(self.news);
     }
 };
+
+/// Poll tells everybody of a hang-up, Linux's select nobody who only writes: the bell would ring for ever for what the
+/// selector never finds. Takes such entries out of the snapshot, and returns their number.
+fn leaveOutUnseen(entries: []os.PollEntry) i32 {
+    var count: i32 = 0;
+    for (entries) |*entry| {
+        if (entry.events != os.POLL.OUT or entry.revents != os.POLL.HUP) continue;
+        entry.fd = -1;
+        count += 1;
+    }
+    return count;
+}
 
 /// What one `arm` waits for.
 const Snapshot = struct {

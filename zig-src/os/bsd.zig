@@ -253,6 +253,10 @@ pub fn setSignalHandler(signal: u8, handler: *const SignalHandler, former: *cons
     return result(c.sigaction(@enumFromInt(signal), &action, null));
 }
 
+pub fn processId() i32 {
+    return c.getpid();
+}
+
 /// Sends the signal to this thread.
 pub fn raise(signal: SIG) void {
     _ = c.raise(signal);

@@ -292,6 +292,10 @@ pub fn setSignalHandler(signal: u8, handler: *const SignalHandler, former: *cons
     return result(linux.sigaction(@enumFromInt(signal), &action, null));
 }
 
+pub fn processId() i32 {
+    return linux.getpid();
+}
+
 /// Sends the signal to this thread.
 pub fn raise(signal: SIG) void {
     _ = linux.tgkill(linux.getpid(), linux.gettid(), signal);

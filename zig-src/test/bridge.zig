@@ -2,6 +2,7 @@
 
 const std = @import("std");
 const builtin = @import("builtin");
+const linux = std.os.linux;
 const abi = @import("../abi.zig");
 const os = @import("../os.zig").os;
 const Bridge = @import("../bridge.zig").Bridge;
@@ -199,6 +200,13 @@ fn Suite(comptime backend: abi.Backend) type {
             try support.expectCode(.closed, other.open(door.subject.selector, 0));
         }
 
+        test "a closed bridge cannot be armed" {
+            const door: Door = try .init(backend);
+            defer door.deinit();
+            door.bridge.close();
+            try support.expectCode(.closed, door.bridge.arm(door.subject.selector, null));
+        }
+
         test "closing ends the thread, armed or not, and may be repeated" {
             for (0..20) |i| {
                 const door: Door = try .init(backend);
@@ -295,4 +303,25 @@ test "the bell outlives that the selector puts another epoll set in the place of
     try door.expectSilence();
     try pipe.put();
     try door.expectOneRing();
+}
+
+test "the bell does not ring for a hang-up of which select tells a writer nothing, and rings for others" {
+    if (builtin.os.tag != .linux) return error.SkipZigTest; // elsewhere select tells it
+    const door: Door = try .init(.select);
+    defer door.deinit();
+    const pair: support.SocketPair = try .init();
+    defer pair.deinit();
+    const block: [4096]u8 = @splat(0);
+    while (os.send(pair.ends[0], &block, 0) > 0) {}
+    try expectEqual(0, linux.shutdown(pair.ends[1], linux.SHUT.RDWR));
+    _ = try door.subject.register(pair.ends[0], support.write);
+    const pipe: Pipe = try .init();
+    defer pipe.deinit();
+    const handle = try door.subject.register(pipe.reader, support.read);
+    try door.arm(null);
+    try door.expectSilence();
+    try door.subject.expectNothing();
+    try pipe.put();
+    try door.expectOneRing();
+    try door.subject.expectOnly(handle, support.read);
 }

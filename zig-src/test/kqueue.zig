@@ -285,6 +285,19 @@ test "once the queue itself may be watched, no change waits" {
     try expectErrno(.BADF, subject.selector.setInterest(closed_handle, read));
 }
 
+test "a refused change makes the queue itself readable, until waits have told it" {
+    const subject = try ownSubject();
+    defer subject.deinit();
+    const pipe: Pipe = try .init();
+    defer _ = os.close(pipe.writer);
+    const handle = try subject.register(pipe.reader, read);
+    _ = os.close(pipe.reader);
+    try expect(support.becomesReadable(subject.selector.descriptor(), 1000));
+    try subject.expectOnly(handle, read | failed);
+    try subject.expectNothing();
+    try expect(!support.becomesReadable(subject.selector.descriptor(), 0));
+}
+
 test "an event is readable while it is raised, and taken once" {
     const event = sources.eventCreate();
     defer _ = model.close(event);

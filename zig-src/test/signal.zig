@@ -196,6 +196,36 @@ test "put back after the last watch, our handler lets the signal take its defaul
     try expectEqual(@intFromEnum(linux.SIG.USR1), status & 0x7f);
 }
 
+/// How a child ends that raises the signal and then exits with `former`'s count, in the form of wait(2).
+fn raiseInChild(number: linux.SIG, former: support.SignalCount(.USR1)) !u32 {
+    const pid: i32 = @bitCast(@as(u32, @truncate(linux.fork())));
+    if (pid == 0) {
+        raise(number);
+        linux.exit_group(@intCast(former.get()));
+    }
+    var status: u32 = undefined;
+    try expectEqual(@as(usize, @intCast(pid)), linux.wait4(pid, @ptrCast(&status), 0, null));
+    return status;
+}
+
+test "a watched signal ends a forked process as by default, and the watch is not told" {
+    const former: support.SignalCount(.USR1) = .init();
+    defer former.deinit();
+    const watch = try open(@intFromEnum(linux.SIG.TERM));
+    defer watch.free();
+    try expectEqual(@intFromEnum(linux.SIG.TERM), try raiseInChild(.TERM, former));
+    try expectEqual(0, watch.take());
+}
+
+test "in a forked process a watched signal goes to who handled it before, and the watch is not told" {
+    const former: support.SignalCount(.USR1) = .init();
+    defer former.deinit();
+    const watch = try open(usr1);
+    defer watch.free();
+    try expectEqual(1 << 8, try raiseInChild(.USR1, former));
+    try expectEqual(0, watch.take());
+}
+
 test "signals that cannot be watched are EINVAL" {
     const numbers = [_]i32{ 0, -1, 65, std.math.maxInt(i32), std.math.minInt(i32), 32, 33 };
     for (numbers) |number| try expectNoWatch(.INVAL, number);
