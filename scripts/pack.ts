@@ -4,7 +4,12 @@ import { prebuiltFiles } from "./build-all.ts";
 
 const root = join(import.meta.dir, "..");
 const MAX_PACKED_BYTES = 1_500_000;
-const BELONGING = [/^src\/.+\.ts$/, /^dist\/src\/.+\.d\.ts(\.map)?$/, /^docs\/.+\.(md|svg)$/, /^[A-Z]+(\.md)?$/];
+const BELONGING = [
+  /^(src|examples)\/.+\.ts$/,
+  /^dist\/src\/.+\.d\.ts(\.map)?$/,
+  /^docs\/.+\.(md|svg)$/,
+  /^[A-Z]+(\.md)?$/,
+];
 
 /** What {@link inspectTarball} looks at in the package.json of a package. */
 interface Manifest {

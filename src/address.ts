@@ -38,7 +38,7 @@ export class NativeAddress {
     writeWord(this.memory, AddressLayout.port, port);
   }
 
-  /** The address without its port, as text: `127.0.0.1`, `2001:db8::1`, `fe80::1%2`, a UNIX path. */
+  /** The address without its port, as text: `127.0.0.1`, `2001:db8::1`, `fe80::1%2`, a UNIX path; else `""`. */
   get text(): string {
     const { memory } = this;
     const length = readWord(memory, AddressLayout.length);
@@ -46,7 +46,7 @@ export class NativeAddress {
     if (this.domain === Domain.AF_INET) return `${memory[at]}.${memory[at + 1]}.${memory[at + 2]}.${memory[at + 3]}`;
     const bytes = memory.subarray(at, at + length);
     if (this.domain === Domain.AF_INET6) return inet6Text(bytes, readWord(memory, AddressLayout.scope));
-    return new TextDecoder().decode(bytes);
+    return this.domain === Domain.AF_UNIX ? new TextDecoder().decode(bytes) : "";
   }
 
   /** What an error says of this address. */

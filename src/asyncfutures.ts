@@ -2,6 +2,7 @@ import { currentNative, currentProcedure, noteFailure, noteOrigin, noteRaise } f
 import { enqueue } from "./callsoon.ts";
 import { AssertionDefect, CancelledError, typeName, ValueError } from "./errors.ts";
 import { creationStackOf, isFutureLoggingEnabled, logFinished, logPending } from "./futurelogging.ts";
+import { inspect } from "./inspect.ts";
 import { forgetFailure, reportWhenCollected } from "./unobserved.ts";
 
 export { type CallSoonProc, getCallSoonProc, setCallSoonProc, setEnqueue } from "./callsoon.ts";
@@ -98,6 +99,13 @@ export class FutureBase {
   /** The error; null while pending and after a value. */
   get error(): Error | null {
     return this.state >= FAILED ? this.raised() : null;
+  }
+
+  /** @internal What `console.log` shows: without it, all of the dispatcher. It is not looking at the future. */
+  [inspect](): string {
+    const outcome =
+      this.state === COMPLETED ? "completed" : this.state >= FAILED ? `failed: ${this.result}` : "pending";
+    return `Future<${this.fromProc}> { ${outcome} }`;
   }
 
   /** The stack of the error, empty without one. */

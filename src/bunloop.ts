@@ -154,7 +154,7 @@ export class BunLoop {
       this.retry = setTimeout(this.turn, Math.min(idleMs, RETRY_MS));
       if (!this.referenced) this.retry.unref();
       // Told once, and not again at each retry.
-      if (!this.isBellLost) reportError(error);
+      if (!this.isBellLost) warnOfRetries(error as Error);
       this.isBellLost = true;
     }
   }
@@ -164,6 +164,12 @@ export class BunLoop {
     clearTimeout(this.retry);
     this.retry = undefined;
   }
+}
+
+/** It goes on by itself: no reason to end the process. */
+function warnOfRetries({ message }: Error): void {
+  const warning = `Nothing can wake Bun's loop for a dispatcher, which looks every ${RETRY_MS} ms until it can: ${message}`;
+  process.emitWarning(warning, "AsyncDispatchWarning");
 }
 
 /** Of an error that ends the process Bun prints where it was made, which in an event loop is seldom whose it is. */

@@ -3,6 +3,7 @@ import { BunLoop } from "./bunloop.ts";
 import { CallbackQueue } from "./callbackqueue.ts";
 import { installCallSoonProc } from "./callsoon.ts";
 import { AssertionDefect, OSError, requireOptions, typeName, ValueError } from "./errors.ts";
+import { inspect } from "./inspect.ts";
 import { EVENT_CAPACITY, Readiness } from "./native/abi.ts";
 import type { Bridge } from "./native/bridge.ts";
 import { NativeSelector, type Selector, type SelectorKind } from "./native/selector.ts";
@@ -93,6 +94,8 @@ export class Dispatcher extends Reactor implements Disposable {
    */
   poll(timeoutMs = 500): void {
     requireTimeout(timeoutMs);
+    // What was begun before goes on with the dispatcher that was the global one there.
+    if (currentDispatcher !== this) drainMicrotasks();
     this.requireOpen();
     if (!this.hasPendingOperations()) throw new ValueError(NOTHING_PENDING);
     this.round(timeoutMs, EVENT_CAPACITY, false);
@@ -229,13 +232,15 @@ export class Dispatcher extends Reactor implements Disposable {
    * @throws the first error of a callback, once everything is released; not that ECANCELED
    */
   close(): void {
-    if (this.closed || this.closingReason !== undefined) return;
+    if (this.hasClosed) return;
     if (this.depth > 0) throw new AssertionDefect("A dispatcher cannot be closed inside its own poll");
+    // As in `poll`; that may close it.
+    drainMicrotasks();
+    if (this.hasClosed) return;
     this.detach();
     const outer = currentDispatcher;
     currentDispatcher = this;
     try {
-      drainMicrotasks();
       const reason = new OSError(errno.ECANCELED, "close");
       this.abandonEverything(reason);
       const errors = this.runLastCallbacks().filter((error) => error !== reason);
@@ -246,6 +251,19 @@ export class Dispatcher extends Reactor implements Disposable {
       living.delete(this);
       currentDispatcher = outer === this ? this.replaced : outer;
     }
+  }
+
+  /** @internal What `console.log` shows: without it, all that is registered. */
+  [inspect](): string {
+    const state = this.hasClosed
+      ? "closed"
+      : `${this.activeDescriptors()} active descriptors, ${this.timers.size} timers`;
+    return `Dispatcher<${this.selector.kind}> { ${state} }`;
+  }
+
+  /** Or is about to. */
+  private get hasClosed(): boolean {
+    return this.closed || this.closingReason !== undefined;
   }
 
   [Symbol.dispose](): void {

@@ -80,11 +80,7 @@ export abstract class Reactor implements WatchOwner {
    */
   registerOpened(fd: AsyncFD, isOwn: boolean): Watch {
     const former = this.find(fd);
-    if (former !== undefined) {
-      this.unregister(former, new OSError(errno.EBADF, "close"));
-      former.readers = undefined;
-      former.writers = undefined;
-    }
+    if (former !== undefined) this.unregister(former, new OSError(errno.EBADF, "close"));
     return this.register(fd, isOwn);
   }
 
@@ -104,7 +100,7 @@ export abstract class Reactor implements WatchOwner {
 
   /**
    * @internal Forgets a watch. Operations fail with `error`; plain callbacks are dropped, but those whose turn it
-   * is in this very round are still called.
+   * is in this very round are still called, as long as nothing else has its number.
    *
    * @param isClosing the descriptor is closed next
    */
@@ -231,7 +227,7 @@ export abstract class Reactor implements WatchOwner {
     const last = this.waiterSequence;
     for (let ring = watch[direction]; ring !== undefined; ring = watch[direction]) {
       const waiter = ring.following as Waiter;
-      if (waiter.sequence > last) return;
+      if (waiter.sequence > last || this.isSucceeded(watch)) return;
       watch[direction] = withoutFirst(ring);
       let done = true;
       try {
@@ -253,6 +249,11 @@ export abstract class Reactor implements WatchOwner {
       waiter.watch = undefined;
       this.release(watch);
     }
+  }
+
+  /** Whether the number of a watch that was forgotten is registered again, perhaps for something else. */
+  private isSucceeded(watch: Watch): boolean {
+    return !watch.registered && this.find(watch.fd) !== undefined;
   }
 
   private release(watch: Watch): void {

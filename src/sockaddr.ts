@@ -1,5 +1,6 @@
 import { Domain, isUnixPath, NativeAddress, type Port, requirePort } from "./address.ts";
 import { typeName, ValueError } from "./errors.ts";
+import { inspect } from "./inspect.ts";
 import { ipVersion } from "./ipaddress.ts";
 import { SocketType } from "./native/abi.ts";
 import { resolveNow } from "./resolver.ts";
@@ -42,7 +43,7 @@ export class SockAddr {
 
   /**
    * The address as text, without its port, such as `127.0.0.1`, `fe80::1%2` or a path; `""` of a sender without a
-   * name. An IPv4-mapped IPv6 address is shown as IPv4.
+   * name and of other families, such as netlink. An IPv4-mapped IPv6 address is shown as IPv4.
    */
   get address(): string {
     return this.#native.text;
@@ -64,9 +65,17 @@ export class SockAddr {
     if (this.family !== Domain.AF_UNIX) this.#native.port = port;
   }
 
-  /** `AF_INET`, `AF_INET6` or `AF_UNIX`; `AF_UNSPEC` of a new one, and of a sender without a name. */
+  /**
+   * `AF_INET`, `AF_INET6` or `AF_UNIX`; `AF_UNSPEC` of a new one, and of a sender without a name; else the system's
+   * number of the family.
+   */
   get family(): Domain {
     return this.#native.domain;
+  }
+
+  /** @internal What `console.log` shows. */
+  [inspect](): string {
+    return `SockAddr { ${JSON.stringify(this.address)}, port ${this.port} }`;
   }
 
   /** @internal */

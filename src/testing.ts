@@ -1,7 +1,7 @@
 import { fstatSync } from "node:fs";
-import { maxDescriptors, requireDelay } from "./asyncdispatch/loop.ts";
+import { maxDescriptors, requireDelay, waitFor } from "./asyncdispatch/loop.ts";
 import { requireInteger } from "./asyncdispatch/sockets.ts";
-import { Dispatcher } from "./dispatcher.ts";
+import { Dispatcher, getGlobalDispatcher, setGlobalDispatcher } from "./dispatcher.ts";
 import { AssertionDefect, IOSelectorsException, requireOptions, typeName, ValueError } from "./errors.ts";
 import { EVENT_CAPACITY, Readiness } from "./native/abi.ts";
 import { type AsyncFD, EVENT_WORDS, type Handle, type Selector } from "./native/selector.ts";
@@ -162,16 +162,45 @@ export class SimulatedDispatcher extends Dispatcher {
 }
 
 /**
- * A {@link SimulatedDispatcher} of its own, not yet the global one.
+ * Runs `body` with a {@link SimulatedDispatcher} as the global one, which is closed after it; the one before is the
+ * global one again then. What the body returns is waited for, when it is a future or a promise, on the virtual clock.
  *
+ * @returns the value of the body, or of what it returned
+ * @throws the error of the body; ValueError and AssertionDefect of `waitFor` when what it returned can never finish
+ * @throws AssertionDefect while callbacks are queued in the dispatcher before
  * @throws ValueError, TypeError when the options or the seed are none
  * @example
- * test("gives up after an hour", () => {
- *   using dispatcher = newSimulatedDispatcher();
- *   setGlobalDispatcher(dispatcher);
- *   expect(waitFor(withTimeout(newFuture("never"), 3_600_000))).toBe(false);
- *   expect(dispatcher.simulation.now()).toBe(3_600_000);
- * });
+ * test("gives up after an hour", () =>
+ *   simulate(async (simulation) => {
+ *     expect(await withTimeout(newFuture("never"), 3_600_000)).toBe(false);
+ *     expect(simulation.now()).toBe(3_600_000);
+ *   }));
+ */
+export function simulate<T>(body: (simulation: SimulatedSelector) => T, options?: SimulationOptions): Awaited<T> {
+  if (typeof body !== "function") throw new TypeError(`Expected a function, got ${typeName(body)}`);
+  const former = getGlobalDispatcher();
+  const dispatcher = newSimulatedDispatcher(options);
+  setGlobalDispatcher(dispatcher);
+  try {
+    const result = body(dispatcher.simulation);
+    return (isAwaitable(result) ? waitFor(result) : result) as Awaited<T>;
+  } finally {
+    try {
+      dispatcher.close();
+    } finally {
+      setGlobalDispatcher(former);
+    }
+  }
+}
+
+function isAwaitable<T>(value: T | PromiseLike<T>): value is PromiseLike<T> {
+  return typeof (value as PromiseLike<T> | null | undefined)?.then === "function";
+}
+
+/**
+ * A {@link SimulatedDispatcher} of its own, not yet the global one; {@link simulate} takes care of the rest.
+ *
+ * @throws ValueError, TypeError when the options or the seed are none
  */
 export function newSimulatedDispatcher(options: SimulationOptions = {}): SimulatedDispatcher {
   requireOptions(options);

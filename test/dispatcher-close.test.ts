@@ -33,6 +33,17 @@ onEachBackend((selector) => {
     getGlobalDispatcher().close();
   });
 
+  test("what promise reactions begin while another dispatcher is closed is the global one's", async () => {
+    const begin = async (): Promise<string> => {
+      await null;
+      await sleepAsync(1);
+      return "done";
+    };
+    const begun = begin();
+    newDispatcher({ selector }).close();
+    expect(await begun).toBe("done");
+  });
+
   test("Q24: close fails sleepers with ECANCELED", () => {
     const sleepers = [sleepAsync(60_000), sleepAsync(0)];
     getGlobalDispatcher().close();

@@ -152,6 +152,19 @@ onEachBackend((selector) => {
     expect(calls).toBe(0);
   });
 
+  test("callbacks of a number are not called any more once it is registered again", () => {
+    const fd = readableFifo();
+    let calls = 0;
+    addRead(fd, () => {
+      unregister(fd);
+      register(fd);
+      return true;
+    });
+    addRead(fd, () => ++calls > 0);
+    poll();
+    expect(calls).toBe(0);
+  });
+
   test("a number that came to name a file that cannot be watched can be unregistered", () => {
     const fd = emptyFifo();
     addRead(fd, () => true);

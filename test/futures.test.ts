@@ -6,8 +6,11 @@ import {
   type Future,
   type FutureBase,
   FutureError,
+  getGlobalDispatcher,
+  getIoHandler,
   newFuture,
   poll,
+  SockAddr,
   ValueError,
   waitFor,
 } from "../src/index.ts";
@@ -34,6 +37,20 @@ onEachBackend(() => {
   test("a future tells who made it", () => {
     expect(newFuture("proc").fromProc).toBe("proc");
     expect(newFuture().fromProc).toBe("unspecified");
+  });
+
+  test("console.log shows a future, a dispatcher and an address in a line", () => {
+    const completed = newFuture("proc");
+    completed.complete();
+    const lines = [newFuture("proc"), completed, failedWith(new Error("reason"))].map((future) => Bun.inspect(future));
+    expect(lines).toEqual([
+      "Future<proc> { pending }",
+      "Future<proc> { completed }",
+      "Future<failed> { failed: Error: reason }",
+    ]);
+    const kind = getIoHandler(getGlobalDispatcher()).kind;
+    expect(Bun.inspect(getGlobalDispatcher())).toBe(`Dispatcher<${kind}> { 0 active descriptors, 0 timers }`);
+    expect(Bun.inspect(SockAddr.of("::1", 80))).toBe('SockAddr { "::1", port 80 }');
   });
 
   test("each future has a number of its own", () => {

@@ -1,4 +1,4 @@
-import { afterEach, beforeEach, describe, expect, test } from "bun:test";
+import { describe, expect, test } from "bun:test";
 import { readFileSync } from "node:fs";
 import {
   AssertionDefect,
@@ -14,16 +14,16 @@ import {
   hasPendingOperations,
   MAX_NESTED_POLLS,
   maxDescriptors,
+  newDispatcher,
   newFuture,
   poll,
   register,
   runForever,
-  setGlobalDispatcher,
   sleepAsync,
   ValueError,
   waitFor,
 } from "../src/index.ts";
-import { newSimulatedDispatcher, type SimulatedDispatcher } from "../src/testing.ts";
+import { simulate } from "../src/testing.ts";
 import {
   emptyFifo,
   expectThrow,
@@ -303,6 +303,19 @@ onEachBackend(() => {
     });
   });
 
+  test("what promise reactions begin before a poll of another dispatcher is the global one's", () => {
+    const begin = async (): Promise<void> => {
+      await null;
+      await sleepAsync(60_000);
+    };
+    begin();
+    using other = newDispatcher();
+    other.callSoon(() => {});
+    other.poll(0);
+    expect(other.hasPendingOperations()).toBe(false);
+    expect(hasPendingOperations()).toBe(true);
+  });
+
   test("Q19: drain returns at once, without an error, when nothing is pending", () => {
     expect(millisecondsOf(() => drain(500))).toBeLessThan(100);
   });
@@ -357,33 +370,28 @@ test.skipIf(isWindows)(
 );
 
 describe("on a virtual clock", () => {
-  let dispatcher: SimulatedDispatcher;
-
-  beforeEach(() => {
-    dispatcher = newSimulatedDispatcher();
-    setGlobalDispatcher(dispatcher);
-  });
-
-  afterEach(() => dispatcher.close());
-
   test("Q19: drain(200) with a ticker of 20 ms lasts 200 ms", () => {
-    let ticks = 0;
-    const tick = (): void => {
-      ticks += 1;
-      sleepAsync(20).addCallback(tick);
-    };
-    tick();
-    drain(200);
-    expect(dispatcher.simulation.now()).toBe(200);
-    expect(ticks).toBe(11);
+    simulate((simulation) => {
+      let ticks = 0;
+      const tick = (): void => {
+        ticks += 1;
+        sleepAsync(20).addCallback(tick);
+      };
+      tick();
+      drain(200);
+      expect(simulation.now()).toBe(200);
+      expect(ticks).toBe(11);
+    });
   });
 
   test("Q19: drain(60) that wakes after 40 ms waits 20 ms more", () => {
-    const fd = dispatcher.simulation.openDescriptor();
-    register(fd);
-    addRead(fd, () => true);
-    sleepAsync(40);
-    drain(60);
-    expect(dispatcher.simulation.now()).toBe(60);
+    simulate((simulation) => {
+      const fd = simulation.openDescriptor();
+      register(fd);
+      addRead(fd, () => true);
+      sleepAsync(40);
+      drain(60);
+      expect(simulation.now()).toBe(60);
+    });
   });
 });

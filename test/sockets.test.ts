@@ -161,6 +161,14 @@ onEachBackend(() => {
     expect(errorOf(() => getLocalAddr(readableNoSocket()))).toMatchObject({ code: "ENOTSOCK", syscall: "getsockname" });
   });
 
+  test.skipIf(process.platform !== "linux")(
+    "an address of another family, netlink's, has no text (Linux alone)",
+    () => {
+      const netlink = createAsyncNativeSocket(16 as Domain, SockType.SOCK_RAW, 0 as Protocol);
+      expect(getLocalAddr(closeAfterTest(netlink))).toEqual(["", 0]);
+    },
+  );
+
   test("getLocalAddr does not need a registered socket", () => {
     const { socket, port } = listener();
     unregister(socket);

@@ -8,9 +8,13 @@ import {
   addRead,
   addTimer,
   addWrite,
+  async,
   createAsyncNativeSocket,
+  type Dispatcher,
   dial,
   drain,
+  type Future,
+  getGlobalDispatcher,
   getIoHandler,
   IOSelectorsException,
   newAsyncEvent,
@@ -19,27 +23,19 @@ import {
   poll,
   recv,
   register,
-  setGlobalDispatcher,
   sleepAsync,
   unregister,
   ValueError,
   waitFor,
   withTimeout,
 } from "../src/index.ts";
-import { newSimulatedDispatcher, type SimulatedSelector, type SimulationOptions } from "../src/testing.ts";
+import { newSimulatedDispatcher, type SimulatedSelector, type SimulationOptions, simulate } from "../src/testing.ts";
 import { expectThrow, isWindows, openDescriptors, thrownBy } from "./backends.ts";
 import { runLimited } from "./children.ts";
 
-/** Runs `body` with a simulated dispatcher as the global one. */
-function simulated<T>(seed: number, body: (simulation: SimulatedSelector) => T): T {
-  using dispatcher = newSimulatedDispatcher({ seed });
-  setGlobalDispatcher(dispatcher);
-  return body(dispatcher.simulation);
-}
-
 /** In which order `count` descriptors that are always readable are called, and how often, in `polls` polls. */
 function callsOf(seed: number, count: number, polls: number): number[] {
-  return simulated(seed, (simulation) => {
+  const watchAll = (simulation: SimulatedSelector): number[] => {
     const calls: number[] = [];
     for (let number = 0; number < count; number++) {
       const fd = simulation.openDescriptor();
@@ -52,14 +48,15 @@ function callsOf(seed: number, count: number, polls: number): number[] {
     }
     for (let left = polls; left > 0; left--) poll(0);
     return calls;
-  });
+  };
+  return simulate(watchAll, { seed });
 }
 
 const seed = fc.nat();
 
 describe("the clock", () => {
   test("begins at 0, and waiting moves it to the next timer at once", () => {
-    simulated(0, (simulation) => {
+    simulate((simulation) => {
       expect(simulation.now()).toBe(0);
       const start = performance.now();
       expect(waitFor(withTimeout(newFuture("never"), 3_600_000))).toBe(false);
@@ -69,7 +66,7 @@ describe("the clock", () => {
   });
 
   test("a periodic timer keeps its rhythm to the digit", () => {
-    simulated(0, (simulation) => {
+    simulate((simulation) => {
       const ticks: number[] = [];
       addTimer(1000.5, false, () => ticks.push(simulation.now()) === 3);
       while (ticks.length < 3) poll(-1);
@@ -78,7 +75,7 @@ describe("the clock", () => {
   });
 
   test("advance lets time pass outside a poll; the timers fire in the next one", () => {
-    simulated(0, (simulation) => {
+    simulate((simulation) => {
       const sleeping = sleepAsync(50);
       simulation.advance(60);
       expect(sleeping.finished).toBe(false);
@@ -89,7 +86,7 @@ describe("the clock", () => {
   });
 
   test("moves by a microsecond per poll that finds a descriptor ready, so that what is always ready ends too", () => {
-    simulated(0, (simulation) => {
+    simulate((simulation) => {
       const fd = simulation.openDescriptor();
       register(fd);
       addRead(fd, () => false);
@@ -102,7 +99,7 @@ describe("the clock", () => {
   });
 
   test("a native async procedure goes on as time passes", () => {
-    simulated(0, (simulation) => {
+    simulate((simulation) => {
       const procedure = async (): Promise<number> => {
         await sleepAsync(10);
         await sleepAsync(20);
@@ -113,7 +110,7 @@ describe("the clock", () => {
   });
 
   test.each([-1, Infinity])("a poll(%p) that could never end is an AssertionDefect", (timeoutMs) => {
-    simulated(0, (simulation) => {
+    simulate((simulation) => {
       const fd = simulation.openDescriptor();
       register(fd);
       addRead(fd, () => true);
@@ -124,7 +121,7 @@ describe("the clock", () => {
   });
 
   test.each([-1, NaN, Infinity])("it does not advance by %p ms", (ms) => {
-    simulated(0, (simulation) => {
+    simulate((simulation) => {
       expect(thrownBy(() => simulation.advance(ms))).toBeInstanceOf(ValueError);
       expect(simulation.now()).toBe(0);
     });
@@ -133,7 +130,7 @@ describe("the clock", () => {
 
 describe("descriptors", () => {
   test("are ready when the test says so, until it says otherwise", () => {
-    simulated(0, (simulation) => {
+    simulate((simulation) => {
       const calls: string[] = [];
       const fd = simulation.openDescriptor();
       register(fd);
@@ -152,7 +149,7 @@ describe("descriptors", () => {
   });
 
   test("that failed call who waits for either direction", () => {
-    simulated(0, (simulation) => {
+    simulate((simulation) => {
       const calls: string[] = [];
       const fd = simulation.openDescriptor();
       register(fd);
@@ -165,7 +162,7 @@ describe("descriptors", () => {
   });
 
   test("that were unregistered are not reported any more, and can be registered again", () => {
-    simulated(0, (simulation) => {
+    simulate((simulation) => {
       const fd = simulation.openDescriptor();
       const calls: number[] = [];
       for (const round of [1, 2]) {
@@ -182,7 +179,7 @@ describe("descriptors", () => {
   });
 
   test("have numbers that no descriptor of the system has, so a socket procedure fails with EBADF", () => {
-    simulated(0, (simulation) => {
+    simulate((simulation) => {
       const fd = simulation.openDescriptor();
       register(fd);
       simulation.setReadable(fd);
@@ -207,7 +204,7 @@ describe("descriptors", () => {
   );
 
   test("of the system are refused, however they are registered, and nothing of them is left", () => {
-    simulated(0, () => {
+    simulate(() => {
       const before = openDescriptors();
       using event = newAsyncEvent();
       expect(thrownBy(() => register(0 as AsyncFD))).toBeInstanceOf(IOSelectorsException);
@@ -221,7 +218,7 @@ describe("descriptors", () => {
   });
 
   test("that are not this simulation's cannot be made ready", () => {
-    simulated(0, (simulation) => {
+    simulate((simulation) => {
       expectThrow(() => simulation.setReadable(5 as AsyncFD), ValueError, "5 is not a simulated descriptor");
     });
   });
@@ -269,5 +266,57 @@ describe("the seed", () => {
   ])("%p is none", (value, type) => {
     const options = { seed: value } as SimulationOptions;
     expect(thrownBy(() => newSimulatedDispatcher(options))).toBeInstanceOf(type);
+  });
+});
+
+describe("simulate", () => {
+  test("waits for what the body returns, a promise or a future, on the virtual clock", () => {
+    const native = async (): Promise<number> => {
+      await sleepAsync(3_600_000);
+      return 1;
+    };
+    const procedure = async(function* () {
+      yield* sleepAsync(3_600_000);
+      return 2;
+    });
+    expect([simulate(native), simulate(procedure), simulate(() => 3)]).toEqual([1, 2, 3]);
+  });
+
+  test.each([
+    ["completes", () => {}],
+    [
+      "fails",
+      () => {
+        throw new Error("reason");
+      },
+    ],
+  ])("the dispatcher before is the global one again when the body %s", (_what, body) => {
+    const before = getGlobalDispatcher();
+    try {
+      simulate(body);
+    } catch {}
+    expect(getGlobalDispatcher()).toBe(before);
+  });
+
+  test("raises the error of the body", () => {
+    const failing = async (): Promise<never> => {
+      await sleepAsync(1);
+      throw new Error("reason");
+    };
+    expectThrow(() => simulate(failing), Error, "reason");
+  });
+
+  test("raises when what the body returns can never finish, and closes the dispatcher all the same", () => {
+    let inner: Dispatcher | undefined;
+    const endless = (): Future<void> => {
+      inner = getGlobalDispatcher();
+      return newFuture("never");
+    };
+    expectThrow(() => simulate(endless), ValueError, "No handles or timers registered in dispatcher.");
+    expectThrow(() => inner?.poll(), ValueError, "The dispatcher is closed.");
+  });
+
+  test.each([undefined, null, 1, {}])("%p is no body", (body) => {
+    expect(thrownBy(() => simulate(body as never))).toBeInstanceOf(TypeError);
   });
 });

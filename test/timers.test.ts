@@ -1,7 +1,7 @@
 import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
-import { getGlobalDispatcher, poll, setGlobalDispatcher, sleepAsync, ValueError, waitFor } from "../src/index.ts";
-import { newSimulatedDispatcher, type SimulatedSelector } from "../src/testing.ts";
+import { getGlobalDispatcher, poll, sleepAsync, ValueError, waitFor } from "../src/index.ts";
+import { simulate } from "../src/testing.ts";
 import { type TimerId, TimerQueue, type TimerTarget } from "../src/timers.ts";
 import { expectThrow, isWindows, millisecondsOf, onEachBackend } from "./backends.ts";
 import { isQemu } from "./qemu.ts";
@@ -157,15 +157,8 @@ onEachBackend(() => {
 });
 
 describe("a simulated clock", () => {
-  /** Runs `body` with a simulated dispatcher as the global one. */
-  function simulated(body: (simulation: SimulatedSelector) => void): void {
-    using dispatcher = newSimulatedDispatcher();
-    setGlobalDispatcher(dispatcher);
-    body(dispatcher.simulation);
-  }
-
   test("1000 timers fire by deadline, and by age when they have the same", () => {
-    simulated(() => {
+    simulate(() => {
       const fired: [number, number][] = [];
       const delays = Array.from({ length: 1000 }, (_, i) => (i * 7919) % 100);
       for (const [age, ms] of delays.entries()) sleepAsync(ms).addCallback(() => fired.push([ms, age]));
@@ -176,7 +169,7 @@ describe("a simulated clock", () => {
   });
 
   test("a poll waits no longer than until the next timer", () => {
-    simulated((simulation) => {
+    simulate((simulation) => {
       sleepAsync(12.5);
       poll(500);
       expect(simulation.now()).toBe(12.5);
@@ -184,7 +177,7 @@ describe("a simulated clock", () => {
   });
 
   test("a poll waits for its own timeout when the next timer is later", () => {
-    simulated((simulation) => {
+    simulate((simulation) => {
       sleepAsync(1000);
       poll(100);
       expect(simulation.now()).toBe(100);
@@ -192,7 +185,7 @@ describe("a simulated clock", () => {
   });
 
   test("Q1: a poll that finished a timer before waiting does not wait", () => {
-    simulated((simulation) => {
+    simulate((simulation) => {
       sleepAsync(0);
       sleepAsync(1000);
       poll(500);
@@ -201,7 +194,7 @@ describe("a simulated clock", () => {
   });
 
   test("a timer that is due after the wait fires in the same poll", () => {
-    simulated(() => {
+    simulate(() => {
       let fired = false;
       sleepAsync(10).addCallback(() => {
         fired = true;

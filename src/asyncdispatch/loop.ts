@@ -32,7 +32,7 @@ export function runForever(): never {
  * Polls until a future or a promise is finished and gives its value. Blocks this JavaScript thread: promise
  * reactions run, but Bun's own timers, sockets and fetches do not.
  *
- * @throws the error of the future, or the reason of the promise
+ * @throws the error of the future, or the reason of the promise; or the exception of any callback that runs meanwhile
  * @throws ValueError `No handles or timers registered in dispatcher.` when nothing of the dispatcher can finish it
  * @throws TypeError when it is neither
  * @example

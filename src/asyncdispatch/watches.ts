@@ -23,7 +23,8 @@ export function register(fd: AsyncFD): void {
 
 /**
  * Forgets a descriptor, which stays open. Operations waiting for it fail with ECANCELED; callbacks of
- * `addRead` and `addWrite` are dropped. A virtual descriptor (of `addTimer` and the like) is stopped. An event can
+ * `addRead` and `addWrite` are dropped, but those whose turn it is in this very round are still called, as long as the
+ * number is not registered again. A virtual descriptor (of `addTimer` and the like) is stopped. An event can
  * be registered again, see {@link AsyncEvent.unregister}. Nim: `unregister`.
  *
  * @throws AssertionDefect `Descriptor N is not registered in the selector!`, `Event is not registered in the queue!`
@@ -50,8 +51,8 @@ export function contains(fd: AsyncFD): boolean {
 
 /**
  * Calls `callback` with the descriptor whenever it is readable (or failed, or closed by its peer) until it
- * returns true. Callbacks of one descriptor are called in turn; the first that returns false keeps its place,
- * and those behind it wait. Nim: `addRead`.
+ * returns true or throws. Callbacks of one descriptor are called in turn; the first that returns false keeps its
+ * place, and those behind it wait. What it throws leaves through `poll`. Nim: `addRead`.
  *
  * @throws ValueError `File descriptor not registered.`
  * @throws IOSelectorsException for what cannot be watched: a regular file gives EPERM
