@@ -185,12 +185,11 @@ describe.each([...backends])("%s", (selector) => {
     test("a closed dispatcher keeps the process no longer", () => {
       const outcome = runWithoutDescriptors(`
         process.on("warning", () => {
-          const start = performance.now();
-          process.on("exit", () => console.log(performance.now() - start < 60 ? "at once" : "late"));
           getGlobalDispatcher().close();
+          setTimeout(() => console.log("kept for another try"), 50).unref();
         });
         sleepAsync(60_000);`);
-      expect(outcome).toMatchObject({ stdout: "at once", exitCode: 0 });
+      expect(outcome).toMatchObject({ stdout: "", exitCode: 0 });
     });
   });
 
