@@ -63,7 +63,9 @@ pub fn Kqueue(comptime kernel: type) type {
         /// For whoever waits for the queue itself: only the next wait tells what the kernel has refused. The wait that
         /// finds this event ends it, as every event that nobody asked for.
         fn becomeReadable(self: *Self) void {
-            _ = kernel.kevent(self.queue, &.{raisedEvent(@intCast(self.queue), nobody)}, &.{}, null);
+            var event = kernelChange(self.queue, EVFILT.USER, EV.ADD, nobody);
+            event.fflags = NOTE.TRIGGER;
+            _ = kernel.kevent(self.queue, &.{event}, &.{}, null);
         }
 
         /// Changes of our own descriptors wait for the next call of the kernel, which reports as an event what it
@@ -110,7 +112,7 @@ pub fn Kqueue(comptime kernel: type) type {
             const interest = if (table.get(handle.index, handle.generation)) |entry| entry.interest else 0;
             if (kernel_event.flags & EV.ERROR != 0) {
                 // Without an errno it is a receipt, of an exchange that failed as a whole.
-                if (interest == 0 or kernel_event.data == 0 or self.standIn(kernel_event)) return;
+                if (interest == 0 or kernel_event.data == 0) return;
                 events[count.*] = table.disarmDead(handle.index);
                 count.* += 1;
             } else if (interest & directionOf(kernel_event.filter) == 0) {
@@ -125,14 +127,6 @@ pub fn Kqueue(comptime kernel: type) type {
         fn discard(self: *Self, kernel_event: *const Kevent) void {
             const number: i32 = @intCast(kernel_event.ident);
             self.changes.appendBounded(kernelChange(number, kernel_event.filter, EV.DELETE, nobody)) catch {};
-        }
-
-        /// FreeBSD refuses to watch the writer of a pipe without readers, of which other systems tell in every wait. A user
-        /// event does so in its place, until nobody asks for it. False for other refusals.
-        fn standIn(self: *Self, refusal: *const Kevent) bool {
-            if (refusal.data != -os.failure(.PIPE)) return false;
-            self.changes.appendBounded(raisedEvent(refusal.ident, refusal.udata)) catch return false;
-            return true;
         }
 
         fn merge(self: *Self, events: []abi.Event, count: *usize, handle: abi.Handle, bits: u32) void {
@@ -171,12 +165,12 @@ pub fn Kqueue(comptime kernel: type) type {
             return 0;
         }
 
-        /// Tells the kernel, and returns its first refusal that no event will tell.
+        /// Tells the kernel, and returns its first refusal.
         fn submit(self: *Self, changes: []Kevent) i32 {
             const failed = self.exchange(changes);
             if (failed < 0) return failed;
-            for (self.kernel_events[0..changes.len]) |*receipt| {
-                if (receipt.data == 0 or self.standIn(receipt)) continue;
+            for (self.kernel_events[0..changes.len]) |receipt| {
+                if (receipt.data == 0) continue;
                 const code: i32 = @intCast(-receipt.data);
                 // The number is open, but names another file than the one that was added: ours is gone.
                 return if (code == os.failure(.NOENT)) os.failure(.BADF) else code;
@@ -228,12 +222,6 @@ fn kernelChange(descriptor: i32, filter: i16, flags: u16, udata: u64) Kevent {
     return .{ .ident = ident, .filter = filter, .flags = flags, .fflags = 0, .data = 0, .udata = udata };
 }
 
-/// One that is there until it is deleted.
-fn raisedEvent(ident: usize, udata: u64) Kevent {
-    return .{ .ident = ident, .filter = EVFILT.USER, .flags = EV.ADD, .fflags = NOTE.TRIGGER, .data = 0, .udata = udata };
-}
-
-/// A user event's is that of the writer in whose place it stands.
 fn directionOf(filter: i16) u32 {
     return if (filter == EVFILT.READ) abi.Readiness.read else abi.Readiness.write;
 }
@@ -242,7 +230,6 @@ fn directionOf(filter: i16) u32 {
 /// the descriptor has failed, as epoll says it too.
 fn readiness(kernel_event: *const Kevent) u32 {
     const is_end = kernel_event.flags & EV.EOF != 0;
-    const has_ended_badly = is_end and (kernel_event.filter == EVFILT.WRITE or kernel_event.fflags != 0);
-    const has_failed = has_ended_badly or kernel_event.filter == EVFILT.USER;
+    const has_failed = is_end and (kernel_event.filter == EVFILT.WRITE or kernel_event.fflags != 0);
     return directionOf(kernel_event.filter) | (if (has_failed) abi.Readiness.failed else 0);
 }

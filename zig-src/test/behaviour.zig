@@ -144,25 +144,6 @@ fn Suite(comptime backend: abi.Backend) type {
             try expect((try subject.wait(1000))[0].readiness & (read | failed) != 0);
         }
 
-        test "every wait tells the writer of a pipe without readers" {
-            for ([_]bool{ false, true }) |is_own| {
-                var subject: Subject = try .init(backend);
-                defer subject.deinit();
-                subject.is_own = is_own;
-                const pipe: Pipe = try .init();
-                defer _ = os.close(pipe.writer);
-                _ = os.close(pipe.reader);
-                const handle = try subject.register(pipe.writer, write);
-                for (0..3) |_| {
-                    const events = try subject.wait(1000);
-                    try expectEqual(1, events.len);
-                    try expect(events[0].readiness & (write | failed) != 0);
-                }
-                try subject.unregister(handle);
-                try subject.expectNothing();
-            }
-        }
-
         test "a stale handle is refused" {
             const subject: Subject = try .init(backend);
             defer subject.deinit();

@@ -256,7 +256,6 @@ const Queue = struct {
         switch (change.filter) {
             EVFILT.READ, EVFILT.WRITE => {
                 std.debug.assert(change.flags & EV.CLEAR == 0); // poll has no edges
-                if (change.filter == EVFILT.WRITE and isBrokenPipe(@intCast(change.ident))) return failure(.PIPE);
                 knote.file = File.of(change.ident);
             },
             EVFILT.PROC => {
@@ -413,22 +412,11 @@ fn nanoseconds(time: *const os.Timespec) u64 {
     return @as(u64, @intCast(time.sec)) * std.time.ns_per_s + @as(u64, @intCast(time.nsec));
 }
 
-/// Negative when it is no pipe.
-fn pipeSize(number: i32) isize {
-    const F_GETPIPE_SZ = 1032;
-    return @bitCast(linux.fcntl(number, F_GETPIPE_SZ, 0));
-}
-
-/// A pipe without readers.
-fn isBrokenPipe(number: i32) bool {
-    var entries = [_]os.PollEntry{.{ .fd = number, .events = linux.POLL.OUT, .revents = 0 }};
-    return pipeSize(number) >= 0 and os.poll(&entries, 0) == 1 and entries[0].revents & linux.POLL.ERR != 0;
-}
-
 /// How many bytes a pipe or a socket takes at once.
 fn roomToWrite(number: i32) i64 {
+    const F_GETPIPE_SZ = 1032;
     const SIOCOUTQ = 0x5411;
-    const pipe_size = pipeSize(number);
+    const pipe_size: isize = @bitCast(linux.fcntl(number, F_GETPIPE_SZ, 0));
     if (pipe_size >= 0) return pipe_size - os.available(number);
     var size: i32 = 0;
     var used: i32 = 0;
