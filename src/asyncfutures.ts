@@ -436,7 +436,8 @@ export class CombinedFuture<T> extends Future<T> {
  * Completes when both have completed; fails at once when one fails, with its error. Nim: `and`.
  */
 export function and(a: Future<unknown>, b: Future<unknown>): Future<void> {
-  return gather([requireFuture(a), requireFuture(b)], new CombinedFuture<void>("and"), () => undefined);
+  const isDone = (): boolean => a.finished && b.finished;
+  return combine("and", a, b, () => a.error ?? b.error ?? (isDone() ? null : undefined));
 }
 
 /**
@@ -444,23 +445,34 @@ export function and(a: Future<unknown>, b: Future<unknown>): Future<void> {
  * already, `a` decides. Nim: `or`.
  */
 export function or(a: Future<unknown>, b: Future<unknown>): Future<void> {
+  return combine("or", a, b, (first) => first.error);
+}
+
+/** @param outcome is asked when one of the two has called back: an error, null to complete, undefined to go on waiting */
+function combine(
+  name: string,
+  a: Future<unknown>,
+  b: Future<unknown>,
+  outcome: (first: Future<unknown>) => Error | null | undefined,
+): Future<void> {
   requireFuture(a);
   requireFuture(b);
-  const either = new CombinedFuture<void>("or");
+  const combined = new CombinedFuture<void>(name);
   const decide = (first: Future<unknown>): void => {
-    if (either.finished) return;
-    // The loser may stay pending for long: nothing of this must stay with it.
-    (first === a ? b : a).removeCallback(decide);
-    if (first.error === null) either.complete();
-    else either.fail(first.error);
+    const error = combined.finished ? undefined : outcome(first);
+    if (error === undefined) return;
+    // The other may stay pending for long: nothing of this must stay with it.
+    combined.detach();
+    if (error === null) combined.complete();
+    else combined.fail(error);
   };
   a.addCallback(decide);
   b.addCallback(decide);
-  either.detach = () => {
+  combined.detach = () => {
     a.removeCallback(decide);
     b.removeCallback(decide);
   };
-  return either;
+  return combined;
 }
 
 /**

@@ -133,11 +133,10 @@ function follow<T>(
   return future;
 }
 
-/** That a body is to end, of which it has not been told yet. */
-interface Cancellation {
+/** What was cancelled for a procedure's sake, so that its end tells the body; and the error in case that does not. */
+interface Messenger {
+  readonly future: FutureBase;
   readonly error: CancelledError;
-  /** Who was asked to: it is asked again if this body ends before it is told. */
-  readonly requesters: Set<FutureBase>;
 }
 
 /** The future of one call of a generator procedure, which drives its body. */
@@ -145,9 +144,9 @@ class Coroutine<T> extends Future<T> implements Resumable {
   private readonly body: Body<T>;
   /** What the body waits for; undefined while it runs. */
   private awaited: FutureBase | undefined = undefined;
-  private cancellation: Cancellation | undefined = undefined;
-  /** What was cancelled for this one's sake: its end tells the body. */
-  private messenger: FutureBase | undefined = undefined;
+  /** Set while the body has not been told yet that it was cancelled, and for good when it ends before. */
+  private cancellation: CancelledError | undefined = undefined;
+  private messenger: Messenger | undefined = undefined;
 
   constructor(body: Body<T>, name: string) {
     super(name);
@@ -185,25 +184,18 @@ class Coroutine<T> extends Future<T> implements Resumable {
       }
     } catch (error) {
       failFrom(this, this, error);
-      this.passCancellationOn();
       return;
     } finally {
       running.procedure = outer;
     }
     this.complete(step.value);
-    this.passCancellationOn();
-  }
-
-  protected override tryCancel(error: CancelledError): boolean {
-    this.cancelInnermost({ error, requesters: new Set([this]) });
-    return true;
   }
 
   /**
    * Cancels what the innermost procedure waits for that this one waits for, directly or not; when that cannot be
    * cancelled, the body of that procedure is resumed with the error.
    */
-  private cancelInnermost(cancellation: Cancellation): void {
+  protected override tryCancel(error: CancelledError): boolean {
     const outer = new Set<FutureBase>();
     let procedure: Coroutine<unknown> = this;
     for (;;) {
@@ -211,62 +203,58 @@ class Coroutine<T> extends Future<T> implements Resumable {
       const { awaited } = procedure;
       if (procedure.cancellation !== undefined || !(awaited instanceof Coroutine)) break;
       if (awaited.finished || outer.has(awaited)) break;
-      procedure.messenger = awaited;
+      procedure.messenger = { future: awaited, error };
       procedure = awaited;
     }
-    procedure.interrupt(cancellation, outer);
+    procedure.interrupt(error, outer);
+    return true;
   }
 
-  private interrupt(cancellation: Cancellation, outer: ReadonlySet<FutureBase>): void {
+  private interrupt(error: CancelledError, outer: ReadonlySet<FutureBase>): void {
     const { awaited } = this;
     // The body has not been told yet of an earlier time.
-    if (awaited?.cancelled && awaited === this.messenger) return;
-    if (this.cancellation !== undefined) {
-      for (const requester of cancellation.requesters) this.cancellation.requesters.add(requester);
-      return;
-    }
+    if (this.cancellation !== undefined || (awaited?.cancelled && awaited === this.messenger?.future)) return;
     if (awaited !== undefined && !awaited.finished) {
       // Procedures that wait for one another in a ring end by the error.
-      if (!outer.has(awaited) && awaited.cancel(cancellation.error.cause)) {
-        this.messenger = awaited;
+      if (!outer.has(awaited) && awaited.cancel(error.cause)) {
+        this.messenger = { future: awaited, error };
         return;
       }
       awaited.forgetWaiter(this);
       resumeSoon(this);
     }
-    this.cancellation = cancellation;
+    this.cancellation = error;
   }
 
   /** The error to resume the body with, although what it waits for is not finished. */
   private takeInterruption(): CancelledError | undefined {
-    if (this.cancellation === undefined || this.awaited === undefined || this.awaited.finished) return undefined;
-    return this.takeCancellation()?.error;
+    const { awaited, messenger } = this;
+    if (messenger !== undefined && messenger.future === awaited && Coroutine.hasEndedUntold(awaited)) {
+      this.cancellation ??= messenger.error;
+    }
+    return awaited === undefined || awaited.finished ? undefined : this.takeCancellation();
   }
 
   /** Cancels what the body is about to wait for, if it has to be told; the error to tell it by when that is in vain. */
   private tellBy(awaited: FutureBase): CancelledError | undefined {
-    const cancellation = this.takeCancellation();
-    if (cancellation === undefined) return undefined;
-    const { error } = cancellation;
-    if (awaited instanceof Coroutine) awaited.cancelInnermost(cancellation);
-    else if (!awaited.cancel(error.cause)) return error;
+    const error = this.takeCancellation();
+    if (error === undefined) return undefined;
+    const isCancelled = awaited instanceof Coroutine ? awaited.tryCancel(error) : awaited.cancel(error.cause);
     // It may be waiting for this very procedure, and the cancellation have come back.
-    if (this.takeCancellation() !== undefined) return error;
-    this.messenger = awaited;
+    if (!isCancelled || this.takeCancellation() !== undefined) return error;
+    this.messenger = { future: awaited, error };
     return undefined;
   }
 
-  /** The body ended without a wait at which it could have been told. */
-  private passCancellationOn(): void {
-    const cancellation = this.takeCancellation();
-    if (cancellation === undefined) return;
-    for (const requester of cancellation.requesters) requester.cancel(cancellation.error.cause);
-  }
-
-  private takeCancellation(): Cancellation | undefined {
+  private takeCancellation(): CancelledError | undefined {
     const { cancellation } = this;
     this.cancellation = undefined;
     return cancellation;
+  }
+
+  /** Whether a procedure that was cancelled ended without a wait at which it could have been told. */
+  private static hasEndedUntold(future: FutureBase): boolean {
+    return future instanceof Coroutine && future.finished && future.cancellation !== undefined;
   }
 
   private wrongYield(value: unknown): Error {

@@ -94,11 +94,18 @@ export class Dispatcher extends Reactor implements Disposable {
    */
   poll(timeoutMs = 500): void {
     requireTimeout(timeoutMs);
-    // What was begun before goes on with the dispatcher that was the global one there.
-    if (currentDispatcher !== this) drainMicrotasks();
+    this.letOthersGoOn();
     this.requireOpen();
     if (!this.hasPendingOperations()) throw new ValueError(NOTHING_PENDING);
     this.round(timeoutMs, EVENT_CAPACITY, false);
+  }
+
+  /**
+   * What was begun before goes on with the dispatcher that was the global one there; and all that is pending may be the
+   * next step of a native procedure.
+   */
+  private letOthersGoOn(): void {
+    if (currentDispatcher !== this || !this.hasPendingOperations()) drainMicrotasks();
   }
 
   /** @internal A poll of Bun's loop, where something is pending. Whether anything happened or can happen at once. */
@@ -186,7 +193,9 @@ export class Dispatcher extends Reactor implements Disposable {
   drain(timeoutMs = 500): void {
     requireTimeout(timeoutMs);
     const end = timeoutMs < 0 ? Infinity : this.selector.now() + timeoutMs;
-    while (this.hasPendingOperations()) {
+    for (;;) {
+      this.letOthersGoOn();
+      if (!this.hasPendingOperations()) return;
       const left = end - this.selector.now();
       this.poll(left === Infinity ? -1 : Math.max(left, 0));
       if (this.selector.now() >= end) return;

@@ -1,3 +1,4 @@
+import { drainMicrotasks } from "bun:jsc";
 import { fstatSync } from "node:fs";
 import { maxDescriptors, requireDelay, waitFor } from "./asyncdispatch/loop.ts";
 import { requireInteger } from "./asyncdispatch/sockets.ts";
@@ -166,7 +167,9 @@ export class SimulatedDispatcher extends Dispatcher {
  * global one again then. What the body returns is waited for, when it is a future or a promise, on the virtual clock.
  *
  * @returns the value of the body, or of what it returned
- * @throws the error of the body; ValueError and AssertionDefect of `waitFor` when what it returned can never finish
+ * @throws the error of the body, else of a callback as it is closed
+ * @throws ValueError and AssertionDefect of `waitFor` when what it returned can never finish; beside a periodic timer,
+ *   or a descriptor that stays ready, it does not notice
  * @throws AssertionDefect while callbacks are queued in the dispatcher before
  * @throws ValueError, TypeError when the options or the seed are none
  * @example
@@ -178,19 +181,29 @@ export class SimulatedDispatcher extends Dispatcher {
  */
 export function simulate<T>(body: (simulation: SimulatedSelector) => T, options?: SimulationOptions): Awaited<T> {
   if (typeof body !== "function") throw new TypeError(`Expected a function, got ${typeName(body)}`);
+  // What was begun before goes on where it was begun.
+  drainMicrotasks();
   const former = getGlobalDispatcher();
   const dispatcher = newSimulatedDispatcher(options);
   setGlobalDispatcher(dispatcher);
   try {
     const result = body(dispatcher.simulation);
-    return (isAwaitable(result) ? waitFor(result) : result) as Awaited<T>;
+    const value = (isAwaitable(result) ? waitFor(result) : result) as Awaited<T>;
+    dispatcher.close();
+    return value;
+  } catch (error) {
+    // An error of its own would hide this one.
+    closeQuietly(dispatcher);
+    throw error;
   } finally {
-    try {
-      dispatcher.close();
-    } finally {
-      setGlobalDispatcher(former);
-    }
+    setGlobalDispatcher(former);
   }
+}
+
+function closeQuietly(dispatcher: Dispatcher): void {
+  try {
+    dispatcher.close();
+  } catch {}
 }
 
 function isAwaitable<T>(value: T | PromiseLike<T>): value is PromiseLike<T> {

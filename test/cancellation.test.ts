@@ -401,6 +401,41 @@ onEachBackend(() => {
       expect(received).toEqual(["hello", "hello"]);
     });
 
+    test("the cancellation reaches the outer procedure when somebody else's ends the inner one", () => {
+      const wait = sleepAsync(60_000);
+      const inner = async(function* () {
+        yield* wait;
+      });
+      const outer = async(function* () {
+        try {
+          yield* inner();
+        } catch {}
+        yield* sleepAsync(60_000);
+      });
+      const future = outer();
+      wait.cancel("by somebody else");
+      future.cancel("stop");
+      expectCancelled(future, "stop");
+    });
+
+    test("a value on its way through a long chain is followed by the cancellation of its end", () => {
+      const value = newFuture<string>();
+      const pass = async(function* (future: Future<string>) {
+        return yield* future;
+      });
+      let future: Future<string> = value;
+      for (let i = 0; i < 20_000; i++) future = pass(future);
+      const received: string[] = [];
+      const end = async(function* () {
+        received.push(yield* future);
+        yield* sleepAsync(60_000);
+      })();
+      value.complete("hello");
+      end.cancel("enough");
+      expectCancelled(end, "enough");
+      expect(received).toEqual(["hello"]);
+    });
+
     test("the cancellation reaches every outer procedure that waits for the one that ends untold", () => {
       const value = newFuture<string>();
       const shared = async(function* () {
@@ -412,8 +447,10 @@ onEachBackend(() => {
       });
       const futures = [outer(), outer()] as const;
       value.complete("hello");
-      for (const future of futures) future.cancel("stop");
-      for (const future of futures) expectCancelled(future, "stop");
+      futures[0].cancel("first");
+      futures[1].cancel("second");
+      expectCancelled(futures[0], "first");
+      expectCancelled(futures[1], "second");
     });
 
     test("an inner procedure that cancels the outer one and ends is no refuge", () => {

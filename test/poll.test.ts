@@ -19,6 +19,7 @@ import {
   poll,
   register,
   runForever,
+  setGlobalDispatcher,
   sleepAsync,
   ValueError,
   waitFor,
@@ -308,12 +309,44 @@ onEachBackend(() => {
       await null;
       await sleepAsync(60_000);
     };
-    begin();
+    begin().catch(() => {});
     using other = newDispatcher();
     other.callSoon(() => {});
     other.poll(0);
     expect(other.hasPendingOperations()).toBe(false);
     expect(hasPendingOperations()).toBe(true);
+  });
+
+  test("drain returns when a promise reaction ends the last operation", () => {
+    using other = newDispatcher();
+    setGlobalDispatcher(other);
+    const sleep = sleepAsync(60_000);
+    setGlobalDispatcher(null);
+    queueMicrotask(() => sleep.cancel());
+    other.drain(1000);
+    expect(other.hasPendingOperations()).toBe(false);
+  });
+
+  test.each<[string, () => void]>([
+    ["poll", () => poll()],
+    ["drain", () => drain(1000)],
+    ["runForever", () => runForever()],
+  ])("%s sees the next step of a native procedure, when nothing else is pending", (_name, run) => {
+    let isDone = false;
+    const procedure = async (): Promise<void> => {
+      const finished = newFuture();
+      finished.complete();
+      await finished;
+      await sleepAsync(0);
+      isDone = true;
+    };
+    procedure();
+    try {
+      run();
+    } catch (error) {
+      expect((error as Error).message).toBe(NOTHING_PENDING);
+    }
+    expect(isDone).toBe(true);
   });
 
   test("Q19: drain returns at once, without an error, when nothing is pending", () => {

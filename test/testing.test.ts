@@ -9,6 +9,7 @@ import {
   addTimer,
   addWrite,
   async,
+  asyncCheck,
   createAsyncNativeSocket,
   type Dispatcher,
   dial,
@@ -298,12 +299,33 @@ describe("simulate", () => {
     expect(getGlobalDispatcher()).toBe(before);
   });
 
-  test("raises the error of the body", () => {
+  test("raises the error of the body, not one of the callbacks that run as it closes", () => {
+    const untidy = async(function* () {
+      try {
+        yield* sleepAsync(60_000);
+      } finally {
+        // biome-ignore lint/correctness/noUnsafeFinally: that it throws is what is tested
+        throw new Error("from close");
+      }
+    });
     const failing = async (): Promise<never> => {
+      asyncCheck(untidy());
       await sleepAsync(1);
       throw new Error("reason");
     };
     expectThrow(() => simulate(failing), Error, "reason");
+    expectThrow(() => simulate(() => asyncCheck(untidy())), Error, "from close");
+  });
+
+  test("leaves alone what was begun before it", async () => {
+    const begin = async (): Promise<string> => {
+      await null;
+      await sleepAsync(1);
+      return "done";
+    };
+    const begun = begin();
+    simulate(() => sleepAsync(1));
+    expect(await begun).toBe("done");
   });
 
   test("raises when what the body returns can never finish, and closes the dispatcher all the same", () => {

@@ -110,8 +110,8 @@ function startAccepting<T>(
 ): Future<T> {
   const flags = flagsOf(options);
   const inheritable = inheritableOf(options);
-  if (options?.signal !== undefined) return withSignal(options, (rest) => startAccepting(socket, rest, present));
   const watch = getGlobalDispatcher().watch(socket);
+  if (options?.signal !== undefined) return withSignal(options, (rest) => startAccepting(socket, rest, present));
   const operation = new Accept(flags, inheritable, present);
   // There, a socket that does not listen is not ready to say so.
   if (!isWindows || getSockOpt(socket, SOBool.OptAcceptConn)) return startTaking(watch, operation);
@@ -186,12 +186,12 @@ export function connect(
 ): Future<void> {
   requireAddress(address);
   requirePort(port);
-  if (hasSignal(options)) return withSignal(options, () => connect(socket, address, port, domain));
   const watch = getGlobalDispatcher().watch(socket);
   const actual = domainOf(socket);
   if (domain !== undefined && domain !== actual) {
     throw new AssertionDefect(`The socket's domain is ${actual}, not ${domain}`);
   }
+  if (hasSignal(options)) return withSignal(options, () => connect(socket, address, port, domain));
   const socketType = sockTypeOf(socket);
   const request = { address, domain: actual, socketType, protocol: protocolFor(socketType) };
   return connectTo(watch, request, port);

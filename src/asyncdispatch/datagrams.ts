@@ -176,8 +176,9 @@ class SendTo extends Operation<void> {
 export function recvFrom(socket: AsyncFD, size: number, options?: TransferOptions): Future<Datagram> {
   requireInteger(size, 0, MAX_TRANSFER_SIZE);
   const flags = flagsOf(options);
+  const watch = watchOf(socket, "recvFrom");
   if (options?.signal !== undefined) return withSignal(options, (rest) => recvFrom(socket, size, rest));
-  return startTaking(watchOf(socket, "recvFrom"), new ReceiveFrom(size, flags));
+  return startTaking(watch, new ReceiveFrom(size, flags));
 }
 
 /**
@@ -200,9 +201,10 @@ export function recvFromInto(
   requireInteger(size, 0, Math.min(buffer.byteLength, MAX_TRANSFER_SIZE));
   requireSockAddr(from);
   const flags = flagsOf(options);
+  const watch = watchOf(socket, "recvFromInto");
   if (options?.signal !== undefined)
     return withSignal(options, (rest) => recvFromInto(socket, buffer, size, from, rest));
-  return startTaking(watchOf(socket, "recvFromInto"), new ReceiveFromInto(buffer, size, from, flags));
+  return startTaking(watch, new ReceiveFromInto(buffer, size, from, flags));
 }
 
 /** @throws as its callers, for what is no registered socket for datagrams */
@@ -237,10 +239,10 @@ export function sendTo(
   requireSockAddr(to);
   if (to.family === Domain.AF_UNSPEC) throw new ValueError("sendTo: the address is empty");
   flagsOf(options);
-  if (options?.signal !== undefined) return withSignal(options, (rest) => sendTo(socket, data, to, rest));
   const dispatcher = getGlobalDispatcher();
   const watch = dispatcher.watch(socket);
   if (!watch.keepsBoundaries) requireBoundaries(watch, "sendTo", "`send`");
+  if (options?.signal !== undefined) return withSignal(options, (rest) => sendTo(socket, data, to, rest));
   // One more than a receive may have, so that who answers each datagram waits for the next one, for which the selector
   // looks anyway, and not to send.
   const mayTry = watch.writers === undefined && watch.synchronousCompletions <= SYNCHRONOUS_BUDGET;

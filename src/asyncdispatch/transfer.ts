@@ -198,9 +198,9 @@ class Send extends Operation<void> {
 export function recv(socket: AsyncFD, size: number, options?: TransferOptions): Future<Buffer> {
   requireInteger(size, 0, MAX_TRANSFER_SIZE);
   const flags = flagsOf(options);
-  if (options?.signal !== undefined) return withSignal(options, (rest) => recv(socket, size, rest));
   const dispatcher = getGlobalDispatcher();
   const watch = dispatcher.watch(socket);
+  if (options?.signal !== undefined) return withSignal(options, (rest) => recv(socket, size, rest));
   const operation = new Receive(size, flags);
   if (size === 0) operation.complete(Buffer.alloc(0));
   else dispatcher.addWaiter(watch, Readiness.read, operation);
@@ -223,9 +223,9 @@ export function recvInto(
   if (!ArrayBuffer.isView(buffer)) throw new TypeError(`Expected a typed array, got ${typeName(buffer)}`);
   requireInteger(size, 0, Math.min(buffer.byteLength, MAX_TRANSFER_SIZE));
   const flags = flagsOf(options);
-  if (options?.signal !== undefined) return withSignal(options, (rest) => recvInto(socket, buffer, size, rest));
   const dispatcher = getGlobalDispatcher();
   const watch = dispatcher.watch(socket);
+  if (options?.signal !== undefined) return withSignal(options, (rest) => recvInto(socket, buffer, size, rest));
   const operation = new ReceiveInto(buffer, size, flags);
   if (size === 0) operation.complete(0);
   else dispatcher.addWaiter(watch, Readiness.read, operation);
@@ -249,10 +249,10 @@ export function send(
 ): Future<void> {
   const bytes = bytesOf(data);
   const flags = flagsOf(options);
-  if (options?.signal !== undefined) return withSignal(options, (rest) => send(socket, data, rest));
-  if (bytes.byteLength === 0) return sent;
   const dispatcher = getGlobalDispatcher();
   const watch = dispatcher.watch(socket);
+  if (options?.signal !== undefined) return withSignal(options, (rest) => send(socket, data, rest));
+  if (bytes.byteLength === 0) return sent;
   const mayTry = watch.writers === undefined && watch.synchronousCompletions < SYNCHRONOUS_BUDGET;
   const result = mayTry ? native.socket_send(socket, bytes, bytes, 0, 0) : -errno.EAGAIN;
   if (result === bytes.byteLength) {

@@ -51,8 +51,14 @@ pub const PollWatcher = struct {
     fn waitFor(self: *PollWatcher, armed: ?*Snapshot) bool {
         var unarmed = [_]os.PollEntry{newsEntry(self.news)};
         const entries = if (armed) |snapshot| snapshot.entries else &unarmed;
-        const ready = os.poll(entries, if (armed) |snapshot| snapshot.remaining() else null);
+        const remaining_ns = if (armed) |snapshot| snapshot.remaining() else null;
+        const must_look_again = hasLeftOut(entries) and (remaining_ns orelse look_again_ns) >= look_again_ns;
+        const ready = os.poll(entries, if (must_look_again) look_again_ns else remaining_ns);
         if (ready == os.failure(.INTR)) return false;
+        if (ready == 0 and must_look_again) {
+            putBack(entries);
+            return false;
+        }
         if (builtin.os.tag == .linux and ready > 0 and leaveOutUnseen(entries) == ready) return false;
         if (ready < 0 or entries[0].revents == 0) return armed != null;
         // Before the news is looked at: what comes later raises it again.
@@ -72,10 +78,24 @@ fn leaveOutUnseen(entries: []os.PollEntry) i32 {
     var count: i32 = 0;
     for (entries) |*entry| {
         if (entry.events != os.POLL.OUT or entry.revents != os.POLL.HUP) continue;
-        entry.fd = -1;
+        entry.fd = ~entry.fd;
         count += 1;
     }
     return count;
+}
+
+/// It may become writable all the same, when its peer reads or closes: who was left out is looked at again after this.
+const look_again_ns = 20 * std.time.ns_per_ms;
+
+fn hasLeftOut(entries: []const os.PollEntry) bool {
+    for (entries) |entry| {
+        if (entry.fd < 0) return true;
+    }
+    return false;
+}
+
+fn putBack(entries: []os.PollEntry) void {
+    for (entries) |*entry| entry.fd = if (entry.fd < 0) ~entry.fd else entry.fd;
 }
 
 /// What one `arm` waits for.

@@ -325,3 +325,21 @@ test "the bell does not ring for a hang-up of which select tells a writer nothin
     try door.expectOneRing();
     try door.subject.expectOnly(handle, support.read);
 }
+
+test "the bell rings for a writer that was hung up on once it can write all the same" {
+    if (builtin.os.tag != .linux) return error.SkipZigTest; // elsewhere select tells it of the hang-up
+    const door: Door = try .init(.select);
+    defer door.deinit();
+    const pair: support.SocketPair = try .init();
+    defer pair.deinit();
+    const block: [4096]u8 = @splat(0);
+    while (os.send(pair.ends[0], &block, 0) > 0) {}
+    try expectEqual(0, linux.shutdown(pair.ends[1], linux.SHUT.RDWR));
+    const handle = try door.subject.register(pair.ends[0], support.write);
+    try door.arm(null);
+    try door.expectSilence();
+    var room: [4096]u8 = undefined;
+    while (os.receive(pair.ends[1], &room, 0) > 0) {}
+    try door.expectOneRing();
+    try door.subject.expectOnly(handle, support.write);
+}
