@@ -249,10 +249,10 @@ export function send(
 ): Future<void> {
   const bytes = bytesOf(data);
   const flags = flagsOf(options);
+  if (bytes.byteLength === 0 && options?.signal === undefined) return sent;
   const dispatcher = getGlobalDispatcher();
   const watch = dispatcher.watch(socket);
   if (options?.signal !== undefined) return withSignal(options, (rest) => send(socket, data, rest));
-  if (bytes.byteLength === 0) return sent;
   const mayTry = watch.writers === undefined && watch.synchronousCompletions < SYNCHRONOUS_BUDGET;
   const result = mayTry ? native.socket_send(socket, bytes, bytes, 0, 0) : -errno.EAGAIN;
   if (result === bytes.byteLength) {
