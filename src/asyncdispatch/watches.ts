@@ -24,8 +24,8 @@ export function register(fd: AsyncFD): void {
 /**
  * Forgets a descriptor, which stays open. Operations waiting for it fail with ECANCELED; callbacks of
  * `addRead` and `addWrite` are dropped, but those whose turn it is in this very round are still called, as long as the
- * number is not registered again with this dispatcher. A virtual descriptor (of `addTimer` and the like) is stopped. An event can
- * be registered again, see {@link AsyncEvent.unregister}. Nim: `unregister`.
+ * number is not registered again with this dispatcher. A virtual descriptor (of `addTimer` and the like) is stopped.
+ * An event can be registered again, see {@link AsyncEvent.unregister}. Nim: `unregister`.
  *
  * @throws AssertionDefect `Descriptor N is not registered in the selector!`, `Event is not registered in the queue!`
  */
