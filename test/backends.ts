@@ -1,6 +1,6 @@
 import { afterEach, beforeEach, describe, expect } from "bun:test";
 import { type Dispatcher, newDispatcher, type SelectorKind, setGlobalDispatcher } from "../src/index.ts";
-import { closeOpened, isWindows, openDescriptors } from "./descriptors.ts";
+import { closeOpened, isWindows, openDescriptors, openedSince } from "./descriptors.ts";
 
 export {
   closeAfterTest,
@@ -11,6 +11,7 @@ export {
   isWindows,
   isWine,
   openDescriptors,
+  openedSince,
   openFifo,
   openFifoEnds,
   readableFifo,
@@ -68,8 +69,8 @@ export function onEachBackend(body: (selector: SelectorKind) => void, notOnWindo
       }
       // A lookup's thread closes the resolver's descriptor after the dispatcher; nothing tells when.
       const giveUp = performance.now() + 1000;
-      while (leaked(before).length > 0 && performance.now() < giveUp) Bun.sleepSync(1);
-      expect(leaked(before)).toEqual([]);
+      while (openedSince(before).length > 0 && performance.now() < giveUp) Bun.sleepSync(1);
+      expect(openedSince(before)).toEqual([]);
     });
 
     body(selector);
@@ -87,15 +88,6 @@ export function describeEach<P extends string | string[]>(
     const reason = isSkipped ? " (skipped on Windows, which has no signals)" : "";
     describe.skipIf(isSkipped)(`${name} ${what}${reason}`, () => body(program));
   }
-}
-
-function leaked(before: string[]): string[] {
-  const now = openDescriptors();
-  // Bun opens its own output once more, at any time.
-  const outputs = now.filter((descriptor) => /^[12] -> /.test(descriptor)).map((descriptor) => descriptor.slice(5));
-  return now.filter(
-    (descriptor) => !before.includes(descriptor) && !outputs.includes(descriptor.replace(/^.* -> /, "")),
-  );
 }
 
 /** How many milliseconds `body` takes. */

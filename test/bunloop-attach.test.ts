@@ -17,8 +17,8 @@ import {
 } from "../src/index.ts";
 import { newSimulatedDispatcher } from "../src/testing.ts";
 import { emptyFifo, expectThrow, onEachBackend, openFifo, readableFifo, thrownBy, writeTo } from "./backends.ts";
-import { aWhile, called, hostedPair, waiterThreads } from "./bunloop-helper.ts";
-import { openDescriptors } from "./descriptors.ts";
+import { aWhile, called, hostedPair, threadsSince, waiterThreads } from "./bunloop-helper.ts";
+import { openDescriptors, openedSince } from "./descriptors.ts";
 
 /** A test with a dispatcher that is not the global one, which is closed after it. */
 function withOwn(selector: SelectorKind, body: (own: Dispatcher) => Promise<void>): () => Promise<void> {
@@ -139,10 +139,10 @@ onEachBackend((selector) => {
       await aWhile();
       own.attach();
       await aWhile();
-      expect(waiterThreads().length).toBe(before.length + 1);
+      expect(threadsSince(before).length).toBe(1);
       own.detach();
       own.detach();
-      expect(waiterThreads()).toEqual(before);
+      expect(threadsSince(before)).toEqual([]);
       await expectNotDriven(own);
     }),
   );
@@ -187,15 +187,14 @@ onEachBackend((selector) => {
   test("a hundred times attached and detached, neither a thread nor a descriptor is left", async () => {
     const dispatcher = getGlobalDispatcher();
     dispatcher.detach();
-    // Those of an earlier test may be about to go.
     const [threads, descriptors] = [waiterThreads(), openDescriptors()];
     for (let i = 0; i < 100; i++) {
       dispatcher.attach();
       await sleepAsync(0);
       dispatcher.detach();
     }
-    expect(waiterThreads().filter((thread) => !threads.includes(thread))).toEqual([]);
-    expect(openDescriptors().filter((descriptor) => !descriptors.includes(descriptor))).toEqual([]);
+    expect(threadsSince(threads)).toEqual([]);
+    expect(openedSince(descriptors)).toEqual([]);
   });
 
   test("a closed dispatcher cannot be attached", () => {
@@ -257,9 +256,9 @@ onEachBackend((selector) => {
       return sleepAsync(60_000);
     });
     await aWhile();
-    expect(waiterThreads().length).toBe(threads.length + 1);
+    expect(threadsSince(threads).length).toBe(1);
     own.close();
-    expect([waiterThreads(), openDescriptors()]).toEqual([threads, descriptors]);
+    expect([threadsSince(threads), openedSince(descriptors)]).toEqual([[], []]);
     expect(slept.error).toMatchObject({ code: "ECANCELED" });
   });
 

@@ -98,6 +98,16 @@ export function openDescriptors(): string[] {
   });
 }
 
+/** The descriptors that are open and were not before. Those of an earlier test may be about to go. */
+export function openedSince(before: string[]): string[] {
+  const now = openDescriptors();
+  // Bun opens its own output once more, at any time.
+  const outputs = now.filter((descriptor) => /^[12] -> /.test(descriptor)).map((descriptor) => descriptor.slice(5));
+  return now.filter(
+    (descriptor) => !before.includes(descriptor) && !outputs.includes(descriptor.replace(/^.* -> /, "")),
+  );
+}
+
 function openSockets(): string[] {
   const type = new Int32Array(1);
   const isSocket = (handle: number) => native.socket_get_option(handle, Option.socketType, type) >= 0;
