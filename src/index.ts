@@ -36,8 +36,6 @@ export { addTimer } from "./asyncdispatch/timers.ts";
 export { recv, recvInto, SocketFlag, send, type TransferOptions } from "./asyncdispatch/transfer.ts";
 export { addRead, addWrite, contains, register, unregister } from "./asyncdispatch/watches.ts";
 export {
-  all,
-  and,
   asyncCheck,
   type CallSoonProc,
   Future,
@@ -45,13 +43,13 @@ export {
   FutureError,
   getCallSoonProc,
   newFuture,
-  or,
   setCallSoonProc,
 } from "./asyncfutures.ts";
 export { async } from "./asyncmacro.ts";
 export { FutureStream, type FutureStreamOptions, newFutureStream, readAll } from "./asyncstreams.ts";
 export { type AsyncBackend, asyncBackend } from "./backend.ts";
 export type { CancelOption } from "./cancellation.ts";
+export { all, and, or } from "./combinators.ts";
 export {
   CALLBACK_BUDGET,
   Dispatcher,

@@ -1,6 +1,7 @@
 import { drainMicrotasks } from "bun:jsc";
-import { asError, CombinedFuture, Future, requireFuture, setEnqueue } from "../asyncfutures.ts";
+import { asError, Future, requireFuture, setEnqueue } from "../asyncfutures.ts";
 import { type CancelOption, hasSignal, withSignal } from "../cancellation.ts";
+import { CombinedFuture } from "../combinators.ts";
 import { type Dispatcher, getGlobalDispatcher } from "../dispatcher.ts";
 import { type CancelledError, OSError, typeName, ValueError } from "../errors.ts";
 import { logFinished } from "../futurelogging.ts";

@@ -1,8 +1,6 @@
 // The module `asyncdispatch/asyncfutures`. In `../asyncfutures.ts`, futures do without the loop that timeouts need.
 export { sleepAsync, withTimeout } from "../asyncdispatch/loop.ts";
 export {
-  all,
-  and,
   asyncCheck,
   type CallSoonProc,
   Future,
@@ -10,8 +8,8 @@ export {
   FutureError,
   getCallSoonProc,
   newFuture,
-  or,
   setCallSoonProc,
 } from "../asyncfutures.ts";
+export { all, and, or } from "../combinators.ts";
 export { type FutureInfo, getFuturesInProgress, isFutureLoggingEnabled, setFutureLogging } from "../futurelogging.ts";
 export { FutureVar, newFutureVar } from "../futurevar.ts";

@@ -305,15 +305,22 @@ test "the bell outlives that the selector puts another epoll set in the place of
     try door.expectOneRing();
 }
 
+/// The first end can write no more, and its peer has hung up.
+fn hungUpAndFull() !support.SocketPair {
+    const pair: support.SocketPair = try .init();
+    errdefer pair.deinit();
+    const block: [4096]u8 = @splat(0);
+    while (os.send(pair.ends[0], &block, 0) > 0) {}
+    try expectEqual(0, linux.shutdown(pair.ends[1], linux.SHUT.RDWR));
+    return pair;
+}
+
 test "the bell does not ring for a hang-up of which select tells a writer nothing, and rings for others" {
     if (builtin.os.tag != .linux) return error.SkipZigTest; // elsewhere select tells it
     const door: Door = try .init(.select);
     defer door.deinit();
-    const pair: support.SocketPair = try .init();
+    const pair = try hungUpAndFull();
     defer pair.deinit();
-    const block: [4096]u8 = @splat(0);
-    while (os.send(pair.ends[0], &block, 0) > 0) {}
-    try expectEqual(0, linux.shutdown(pair.ends[1], linux.SHUT.RDWR));
     _ = try door.subject.register(pair.ends[0], support.write);
     const pipe: Pipe = try .init();
     defer pipe.deinit();
@@ -330,11 +337,8 @@ test "the bell rings for a writer that was hung up on once it can write all the 
     if (builtin.os.tag != .linux) return error.SkipZigTest; // elsewhere select tells it of the hang-up
     const door: Door = try .init(.select);
     defer door.deinit();
-    const pair: support.SocketPair = try .init();
+    const pair = try hungUpAndFull();
     defer pair.deinit();
-    const block: [4096]u8 = @splat(0);
-    while (os.send(pair.ends[0], &block, 0) > 0) {}
-    try expectEqual(0, linux.shutdown(pair.ends[1], linux.SHUT.RDWR));
     const handle = try door.subject.register(pair.ends[0], support.write);
     try door.arm(null);
     try door.expectSilence();
