@@ -64,27 +64,27 @@ export function all<T>(futures: Iterable<Future<T>>): Future<T[]> {
   if (typeof futures?.[Symbol.iterator] !== "function") {
     throw new TypeError(`Expected futures, got ${typeName(futures)}`);
   }
-  const members = Array.from(futures, requireFuture) as Future<T>[];
-  return gather(members, new CombinedFuture<T[]>("all"), () => members.map((member) => member.read()));
+  return gather(Array.from(futures, requireFuture) as Future<T>[]);
 }
 
-/** Completes `result` once every member has completed, or fails it with the first failure. */
-function gather<R>(members: Future<unknown>[], result: CombinedFuture<R>, value: () => R): Future<R> {
+function gather<T>(members: Future<T>[]): Future<T[]> {
+  const gathered = new CombinedFuture<T[]>("all");
+  const complete = (): void => gathered.complete(members.map((member) => member.read()));
   let missing = members.length;
-  const count = (member: Future<unknown>): void => {
-    if (result.finished) return;
+  const count = (member: Future<T>): void => {
+    if (gathered.finished) return;
     missing -= 1;
     if (member.error !== null) {
-      result.detach();
-      result.fail(member.error);
+      gathered.detach();
+      gathered.fail(member.error);
     } else if (missing === 0) {
-      result.complete(value());
+      complete();
     }
   };
-  result.detach = () => {
+  gathered.detach = () => {
     for (const member of members) member.removeCallback(count);
   };
-  if (missing === 0) result.complete(value());
+  if (missing === 0) complete();
   for (const member of members) member.addCallback(count);
-  return result;
+  return gathered;
 }
