@@ -10,8 +10,6 @@ export {
   isInheritable,
   isWindows,
   isWine,
-  openDescriptors,
-  openedSince,
   openFifo,
   openFifoEnds,
   readableFifo,

@@ -59,11 +59,6 @@ export function waiterThreads(pid = process.pid): string[] {
   }
 }
 
-/** The waiter threads of this process that were not there before. Those of an earlier test may be about to go. */
-export function threadsSince(before: string[]): string[] {
-  return waiterThreads().filter((thread) => !before.includes(thread));
-}
-
 /** Without qemu's own thread. */
 function withoutOldest(threads: string[]): string[] {
   return threads.toSorted((a, b) => Number(a) - Number(b)).slice(1);

@@ -98,7 +98,7 @@ export function openDescriptors(): string[] {
   });
 }
 
-/** The descriptors that are open and were not before. Those of an earlier test may be about to go. */
+/** The descriptors that are open and were not before. */
 export function openedSince(before: string[]): string[] {
   const now = openDescriptors();
   // Bun opens its own output once more, at any time.
@@ -106,6 +106,13 @@ export function openedSince(before: string[]): string[] {
   return now.filter(
     (descriptor) => !before.includes(descriptor) && !outputs.includes(descriptor.replace(/^.* -> /, "")),
   );
+}
+
+/** As {@link openedSince}, and those that were closed; but no sockets: Bun may close an earlier test's at any time. */
+export function changedSince(before: string[]): string[] {
+  const now = openDescriptors();
+  const closed = before.filter((descriptor) => / -> (?!socket:)/.test(descriptor) && !now.includes(descriptor));
+  return [...openedSince(before), ...closed];
 }
 
 function openSockets(): string[] {

@@ -16,7 +16,7 @@ import {
   withTimeout,
 } from "../src/index.ts";
 import { isWine, listener, millisecondsOf, onEachBackend } from "./backends.ts";
-import { openDescriptors, openedSince } from "./descriptors.ts";
+import { changedSince, openDescriptors } from "./descriptors.ts";
 
 const BATCH = 1000;
 /** Fewer under Wine, where each connection takes 2 ms. */
@@ -68,7 +68,7 @@ onEachBackend(() => {
     for (let i = 0; i < 3; i++) connectBatch(port);
     // Far below one object per connection.
     expect(liveObjects() - objects).toBeLessThan(CONNECTIONS / 5);
-    expect(openedSince(descriptors)).toEqual([]);
+    expect(changedSince(descriptors)).toEqual([]);
   }, 30_000);
 
   test("R17: withTimeout in a loop leaves no timer and no object behind", () => {

@@ -31,8 +31,9 @@ import {
   withTimeout,
 } from "../src/index.ts";
 import { newSimulatedDispatcher, type SimulatedSelector, type SimulationOptions, simulate } from "../src/testing.ts";
-import { expectThrow, isWindows, openDescriptors, openedSince, thrownBy } from "./backends.ts";
+import { expectThrow, isWindows, thrownBy } from "./backends.ts";
 import { runLimited } from "./children.ts";
+import { changedSince, openDescriptors } from "./descriptors.ts";
 
 /** In which order `count` descriptors that are always readable are called, and how often, in `polls` polls. */
 function callsOf(seed: number, count: number, polls: number): number[] {
@@ -214,7 +215,7 @@ describe("descriptors", () => {
       expect(thrownBy(() => createAsyncNativeSocket())).toBeInstanceOf(IOSelectorsException);
       expect(thrownBy(() => waitFor(dial("localhost", 80)))).toBeInstanceOf(IOSelectorsException);
       event.close();
-      expect(openedSince(before)).toEqual([]);
+      expect(changedSince(before)).toEqual([]);
     });
   });
 
